@@ -1,0 +1,231 @@
+import type { Readable, Writable } from 'node:stream';
+
+/**
+ * The narrow interface through which dynodock uses a container engine. `DockerEngine` implements it over
+ * dockerode, `FakeEngine` (test/support) in memory; test/contract holds one suite that both must pass.
+ *
+ * Every method rejects with `EngineError` and with nothing else.
+ */
+export interface ContainerEngine {
+  /** Fails with `unreachable` when no engine answers. */
+  info(): Promise<EngineInfo>;
+
+  /** Creates the bridge if no network of that name exists; an existing one is taken as it is. */
+  ensureNetwork(spec: NetworkSpec): Promise<void>;
+  /** A network that is already gone is success. `conflict` while containers are attached. */
+  removeNetwork(name: string): Promise<void>;
+
+  /** `conflict` if the name is taken, `not_found` if the image does not exist. The container is not started. */
+  create(spec: ContainerSpec): Promise<ContainerId>;
+  /** Starting a running container is success. */
+  start(id: ContainerId): Promise<void>;
+  /** SIGTERM, then SIGKILL after `timeoutMs`; returns when it has ended. A stopped container is success. */
+  stop(id: ContainerId, options: { timeoutMs: number }): Promise<void>;
+  /** Sends a signal to the container's first process. `not_running` if it has ended. */
+  kill(id: ContainerId, signal: string): Promise<void>;
+  /** Removes the container, killing it first if need be, with its anonymous volumes. Gone already is success. */
+  remove(id: ContainerId): Promise<void>;
+  /** By id or name. `not_found` if there is none. */
+  inspect(idOrName: string): Promise<ContainerInfo>;
+  /** All containers, in any state, that bear all of `labels`. */
+  list(labels: Labels): Promise<ContainerInfo[]>;
+  /** Resolves once the container has ended (at once if it has already). */
+  wait(id: ContainerId, options?: { signal?: AbortSignal }): Promise<{ exitCode: number }>;
+
+  /** Runs a command in a running container and collects what it prints (at most 1 MiB of each stream). */
+  exec(id: ContainerId, argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
+
+  /**
+   * The container's output so far and, with `follow`, what comes until it ends. Lines, without the line end; a
+   * line longer than 10,000 bytes arrives in pieces of that size (Heroku does the same, Dev Center "Limits").
+   */
+  logs(id: ContainerId, options: LogOptions): AsyncIterable<ContainerLogLine>;
+  /** Byte streams of a container, to be called between create and start so that nothing is missed. */
+  attach(id: ContainerId, options: { stdin: boolean }): Promise<Attachment>;
+  /** Unpacks a tar stream below `path` inside the container, which need not be running. */
+  putArchive(id: ContainerId, path: string, tar: Readable | Buffer): Promise<void>;
+
+  /** What the engine reports from now on about containers with all of `labels`; ends when the engine goes away. */
+  events(labels: Labels, options: { signal: AbortSignal }): AsyncIterable<EngineEvent>;
+
+  inspectImage(reference: string): Promise<ImageInfo | undefined>;
+  listImages(labels: Labels): Promise<ImageInfo[]>;
+  /** Pulls from a registry. `other` when there is none to be reached. */
+  pullImage(reference: string): Promise<void>;
+  /** Makes an image of one layer from a root file system's tar. */
+  importImage(tar: Readable, reference: string, config: ImageConfig): Promise<void>;
+  /** Makes an image from a stopped container's file system. */
+  commit(id: ContainerId, reference: string, config: ImageConfig): Promise<void>;
+  /** Makes an image that is `base` plus one layer. The same inputs give the same image id where the engine can. */
+  addLayer(spec: LayerSpec): Promise<ImageInfo>;
+  /** Gone already is success; `conflict` while a container uses it. */
+  removeImage(reference: string): Promise<void>;
+
+  /** Creates the named volume if there is none. */
+  ensureVolume(name: string, labels: Labels): Promise<void>;
+  /** Gone already is success; `conflict` while a container uses it. */
+  removeVolume(name: string): Promise<void>;
+  listVolumes(labels: Labels): Promise<{ name: string; labels: Labels }[]>;
+}
+
+export type ContainerId = string & { readonly __container: true };
+export type Labels = Readonly<Record<string, string>>;
+
+export interface EngineInfo {
+  /** e.g. `Docker 20.10.24` */
+  name: string;
+  operatingSystem: string;
+  architecture: string;
+  /** Where the engine keeps its data, on the engine's own host. */
+  rootDir: string;
+  /** Can this process reach a container by its address on a bridge? If not, ports are published on 127.0.0.1. */
+  reachability: 'container-address' | 'published-port';
+}
+
+export interface NetworkSpec {
+  name: string;
+  labels: Labels;
+  /** false keeps containers on the bridge from reaching each other. */
+  interContainerTraffic: boolean;
+}
+
+export interface ContainerSpec {
+  name: string;
+  image: string;
+  /** Replaces the image's entrypoint and command. Absent: what the image says. */
+  command?: readonly string[];
+  env: Readonly<Record<string, string>>;
+  labels: Labels;
+  /** `uid:gid` or a user name of the image. */
+  user?: string;
+  workingDir?: string;
+  hostname?: string;
+  /** A bridge's name or 'none'. */
+  network: string;
+  /** Run an init as first process, which forwards signals and reaps orphans. */
+  init?: boolean;
+  tty?: boolean;
+  openStdin?: boolean;
+  limits?: { memoryBytes?: number; cpuShares?: number; pids?: number };
+  mounts?: readonly Mount[];
+  /** Drop every capability and forbid gaining privileges. Default true. */
+  unprivileged?: boolean;
+  /** Keep no log of the output: it is only seen through attach(). */
+  discardLog?: boolean;
+  /** A TCP port that must be reachable from this process, see ContainerInfo.endpoint. */
+  exposePort?: number;
+  stopSignal?: string;
+}
+
+export type Mount =
+  | { kind: 'bind'; source: string; target: string; readOnly: boolean }
+  | { kind: 'volume'; source: string; target: string; readOnly: boolean }
+  | { kind: 'tmpfs'; target: string; sizeBytes?: number };
+
+export interface ContainerInfo {
+  id: ContainerId;
+  name: string;
+  labels: Labels;
+  image: string;
+  state: 'created' | 'running' | 'paused' | 'exited';
+  /** Set when state is 'exited'. 137 = SIGKILL, 143 = SIGTERM. */
+  exitCode?: number;
+  oomKilled?: boolean;
+  createdAt: Date;
+  startedAt?: Date;
+  finishedAt?: Date;
+  /** Where this process reaches `exposePort`; set while running and only if a port was exposed. */
+  endpoint?: { host: string; port: number };
+}
+
+export interface ExecOptions {
+  user?: string;
+  env?: Readonly<Record<string, string>>;
+  timeoutMs?: number;
+}
+export interface ExecResult {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface LogOptions {
+  /** Only what was printed after this instant. */
+  since?: Date;
+  follow: boolean;
+  signal?: AbortSignal;
+}
+export interface ContainerLogLine {
+  at: Date;
+  stream: 'stdout' | 'stderr';
+  text: string;
+}
+
+export interface Attachment {
+  /** Present only when asked for. */
+  stdin?: Writable;
+  stdout: Readable;
+  /** Empty with a TTY, whose output is all stdout. */
+  stderr: Readable;
+  close(): void;
+}
+
+export interface EngineEvent {
+  kind: 'start' | 'die' | 'destroy' | 'oom' | 'pause' | 'unpause';
+  containerId: ContainerId;
+  labels: Labels;
+  at: Date;
+  /** With 'die'. */
+  exitCode?: number;
+}
+
+export interface ImageInfo {
+  id: string;
+  references: string[];
+  labels: Labels;
+  sizeBytes: number;
+  createdAt: Date;
+}
+export interface ImageConfig {
+  env?: Readonly<Record<string, string>>;
+  labels?: Labels;
+  user?: string;
+  workingDir?: string;
+  entrypoint?: readonly string[];
+  command?: readonly string[];
+}
+export interface LayerSpec {
+  /** Reference or id of an image the engine has. */
+  base: string;
+  reference: string;
+  /** File with an uncompressed tar; its paths are relative to the image's root. */
+  layerTarPath: string;
+  /** Added to the base's own configuration. */
+  config: ImageConfig;
+  /** Recorded as the image's creation time, so that it does not vary. */
+  createdAt: Date;
+}
+
+export type EngineErrorKind = 'not_found' | 'conflict' | 'not_running' | 'unreachable' | 'no_space' | 'other';
+
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+  constructor(
+    readonly kind: EngineErrorKind,
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
+/**
+ * For steps that only want an end state: swallows the named kinds, which say that it already holds.
+ * `await engine.stop(id, { timeoutMs }).catch(ignoring('not_found'))`
+ */
+export function ignoring(...kinds: EngineErrorKind[]): (error: unknown) => void {
+  return (error) => {
+    if (error instanceof EngineError && kinds.includes(error.kind)) return;
+    throw error;
+  };
+}

@@ -1,0 +1,24 @@
+import type { Labels } from './engine';
+
+/** Every container, volume, image and network that dynodock makes bears this installation's id under this key. */
+export const INSTALLATION_LABEL = 'dynodock.installation';
+/** What it is for: `dyno`, `build`, `network`, `cache`, `slug`, `stack`. */
+export const ROLE_LABEL = 'dynodock.role';
+export const APP_LABEL = 'dynodock.app';
+export const APP_NAME_LABEL = 'dynodock.app-name';
+export const DYNO_LABEL = 'dynodock.dyno';
+export const DYNO_NAME_LABEL = 'dynodock.dyno-name';
+export const RELEASE_LABEL = 'dynodock.release';
+export const BUILD_LABEL = 'dynodock.build';
+
+export type Role = 'dyno' | 'build' | 'network' | 'cache' | 'slug' | 'stack';
+
+/** Labels of one thing of one installation; also the filter that finds them again. */
+export function ownedLabels(installationId: string, role: Role, more: Labels = {}): Labels {
+  return { [INSTALLATION_LABEL]: installationId, [ROLE_LABEL]: role, ...more };
+}
+
+/** Containers of other installations, and those without our labels, are never touched. */
+export function isOwned(labels: Labels, installationId: string): boolean {
+  return labels[INSTALLATION_LABEL] === installationId;
+}

@@ -1,0 +1,66 @@
+/**
+ * What the daemon and the router say to each other over the unix socket on which the router listens:
+ * one JSON object per line, snake_case on the wire. The router keeps the last route table on disk, so it
+ * serves on while no daemon is connected. A newer daemon connection replaces an older one.
+ */
+export const ROUTER_PROTOCOL_VERSION = 1;
+
+/** Daemon → router. */
+export type DaemonMessage =
+  | { type: 'routes'; table: RouteTable }
+  /** Drain and exit: sent by `dynodock down`. */
+  | { type: 'shutdown' };
+
+/** Router → daemon. */
+export type RouterMessage =
+  | {
+      type: 'hello';
+      protocol: number;
+      pid: number;
+      /** Version of the table being served, 0 for none. */
+      table_version: number;
+      http_port: number;
+    }
+  /** The table of that version is being served from now on. */
+  | { type: 'applied'; table_version: number }
+  | { type: 'log'; lines: RouterLogLine[] }
+  /** A request for an app whose web dynos sleep is being held. */
+  | { type: 'wake'; app_id: string; request_id: string; method: string; path: string; fwd: string };
+
+export interface RouterLogLine {
+  app_id: string;
+  /** ISO 8601. */
+  at: string;
+  /** The logfmt text of semantics §3.3, `at=info method=GET path="/" …`. */
+  text: string;
+}
+
+/** A whole snapshot of what is to be served. `version` grows with each one, over daemon restarts too. */
+export interface RouteTable {
+  version: number;
+  apps: AppRoutes[];
+}
+
+export interface AppRoutes {
+  app_id: string;
+  app_name: string;
+  /** Lower case, without port: exact names, or `*.example.org` for any one label in front. */
+  hosts: string[];
+  maintenance: boolean;
+  /** A release with code exists; without one the app is blank (H81). */
+  has_code: boolean;
+  /** Wanted number of web dynos; 0 or no web process type = H14. */
+  web_quantity: number;
+  dynos: RouteDyno[];
+  maintenance_page_url: string | null;
+  error_page_url: string | null;
+}
+
+export interface RouteDyno {
+  id: string;
+  /** `web.1` */
+  name: string;
+  state: 'starting' | 'up' | 'idle' | 'crashed' | 'down';
+  /** Where the dyno accepts connections; null until known. */
+  endpoint: { host: string; port: number } | null;
+}
