@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/no-unsafe-class-instance-assignment -- winston declares its transports as interfaces */
 import { createLogger as createWinston, format, transports, type Logger as Winston } from 'winston';
 
 /** The daemon's own log. A message is a constant sentence, the facts are fields; secrets are never among them. */
