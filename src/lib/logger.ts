@@ -1,4 +1,5 @@
-import { createLogger as createWinston, format, transports } from 'winston';
+/* eslint-disable @typescript-eslint/no-unsafe-class-instance-assignment -- winston declares its transports as interfaces */
+import { createLogger as createWinston, format, transports, type Logger as Winston } from 'winston';
 
 /** The daemon's own log. A message is a constant sentence, the facts are fields; secrets are never among them. */
 export interface Logger {
@@ -12,33 +13,22 @@ export interface Logger {
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
-/** JSON lines to `file`, else to standard error. */
+const FILE_BYTES = 10 * 1024 * 1024;
+
+/** JSON lines to `file` (three files of 10 MiB in turn), else to standard error. */
 export function createLogger(options: { level: LogLevel; file?: string }): Logger {
-  const transport =
-    options.file === undefined
-      ? new transports.Stream({ stream: process.stderr })
-      : new transports.File({
-          filename: options.file,
-          maxsize: 10 * 1024 * 1024,
-          maxFiles: 3,
-          tailable: true,
-        });
-  return wrap(
-    createWinston({
-      level: options.level,
-      format: format.combine(errorsToText(), format.timestamp(), format.json()),
-      transports: [
-        options.file === undefined
-          ? new transports.Console({ stderrLevels: ['error', 'warn', 'info', 'debug'] })
-          : new transports.File({
-              filename: options.file,
-              maxsize: 10 * 1024 * 1024,
-              maxFiles: 3,
-              tailable: true,
-            }),
-      ],
-    }),
-  );
+  const winston = createWinston({
+    level: options.level,
+    format: format.combine(errorsToText(), format.timestamp(), format.json()),
+  });
+  if (options.file === undefined) {
+    winston.add(new transports.Console({ stderrLevels: ['error', 'warn', 'info', 'debug'] }));
+  } else {
+    winston.add(
+      new transports.File({ filename: options.file, maxsize: FILE_BYTES, maxFiles: 3, tailable: true }),
+    );
+  }
+  return wrap(winston);
 }
 
 /** Says nothing: for tests. */
@@ -49,8 +39,6 @@ export const silentLogger: Logger = {
   debug: () => undefined,
   child: () => silentLogger,
 };
-
-type Winston = ReturnType<typeof createWinston>;
 
 function wrap(winston: Winston): Logger {
   return {

@@ -1,0 +1,43 @@
+import type { DynoSizeName } from './dyno-size';
+import type { AppId, DynoId, ReleaseId } from './ids';
+
+/**
+ * - `starting`: its container is being made, or runs but does not accept connections yet (web)
+ * - `up`: running; a web dyno accepts connections on $PORT
+ * - `idle`: put to sleep; no container
+ * - `crashed`: ended by itself; `nextStartAt` says when it is tried again
+ * - `down`: told to stop, its container may still be ending; removed once that is gone
+ */
+export type DynoState = 'starting' | 'up' | 'idle' | 'crashed' | 'down';
+
+/**
+ * One dyno from its start to its end. A restart is a new Dyno of the same name, so old and new may overlap,
+ * as they do on Heroku ("$DYNO is not guaranteed to be unique").
+ */
+export interface Dyno {
+  id: DynoId;
+  appId: AppId;
+  releaseId: ReleaseId;
+  releaseVersion: number;
+  type: string;
+  number: number;
+  size: DynoSizeName;
+  /** As declared in the Procfile, unexpanded. */
+  command: string;
+  state: DynoState;
+  /** Value of $PORT for web dynos. */
+  port: number | null;
+  /** Starts that ended in a crash within the back-off window, in a row. */
+  crashCount: number;
+  /** With state `crashed`: when to start again. */
+  nextStartAt: Date | null;
+  createdAt: Date;
+  /** Last change of state. */
+  updatedAt: Date;
+  /** When its process was launched. */
+  startedAt: Date | null;
+}
+
+export function dynoName(dyno: { type: string; number: number }): string {
+  return `${dyno.type}.${dyno.number}`;
+}

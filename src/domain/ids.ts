@@ -1,0 +1,20 @@
+declare const brand: unique symbol;
+type Id<Name extends string> = string & { readonly [brand]: Name };
+
+/** UUIDs, branded so that swapping two kinds is a compile error. */
+export type AccountId = Id<'account'>;
+export type AppId = Id<'app'>;
+export type BuildId = Id<'build'>;
+export type SlugId = Id<'slug'>;
+export type ReleaseId = Id<'release'>;
+export type FormationId = Id<'formation'>;
+export type DynoId = Id<'dyno'>;
+export type DomainId = Id<'domain'>;
+export type LogDrainId = Id<'log-drain'>;
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** Heroku takes a name or a UUID in the same place of a URL. */
+export function isUuid(text: string): boolean {
+  return UUID.test(text);
+}

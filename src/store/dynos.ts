@@ -1,0 +1,82 @@
+import type { Dyno, DynoState } from '../domain/dyno';
+import type { DynoSizeName } from '../domain/dyno-size';
+import type { AppId, DynoId, ReleaseId } from '../domain/ids';
+import { date, dateOrNull, integer, integerOrNull, text } from './columns';
+import type { Database, Row, Statement } from './database';
+
+export class DynoStore {
+  readonly #upsert: Statement;
+  readonly #delete: Statement;
+  readonly #byId: Statement;
+  readonly #ofApp: Statement;
+  readonly #all: Statement;
+  readonly #ports: Statement;
+
+  constructor(database: Database) {
+    this.#upsert =
+      database.prepare(`INSERT INTO dynos (id, app_id, release_id, release_version, type, number, size, command, state,
+        port, crash_count, next_start_at, created_at, updated_at, started_at)
+      VALUES (@id, @appId, @releaseId, @releaseVersion, @type, @number, @size, @command, @state, @port, @crashCount,
+        @nextStartAt, @createdAt, @updatedAt, @startedAt)
+      ON CONFLICT (id) DO UPDATE SET state = excluded.state, crash_count = excluded.crash_count,
+        next_start_at = excluded.next_start_at, updated_at = excluded.updated_at, started_at = excluded.started_at`);
+    this.#delete = database.prepare('DELETE FROM dynos WHERE id = @id');
+    this.#byId = database.prepare('SELECT * FROM dynos WHERE id = @id');
+    this.#ofApp = database.prepare(
+      'SELECT * FROM dynos WHERE app_id = @appId ORDER BY type, number, created_at',
+    );
+    this.#all = database.prepare('SELECT * FROM dynos ORDER BY app_id, type, number, created_at');
+    this.#ports = database.prepare('SELECT port FROM dynos WHERE port IS NOT NULL');
+  }
+
+  save(dyno: Dyno): void {
+    this.#upsert.run({
+      ...dyno,
+      nextStartAt: dyno.nextStartAt?.getTime() ?? null,
+      createdAt: dyno.createdAt.getTime(),
+      updatedAt: dyno.updatedAt.getTime(),
+      startedAt: dyno.startedAt?.getTime() ?? null,
+    });
+  }
+
+  delete(id: DynoId): void {
+    this.#delete.run({ id });
+  }
+
+  get(id: DynoId): Dyno | undefined {
+    const row = this.#byId.get({ id });
+    return row === undefined ? undefined : toDyno(row);
+  }
+
+  of(appId: AppId): Dyno[] {
+    return this.#ofApp.all({ appId }).map(toDyno);
+  }
+
+  all(): Dyno[] {
+    return this.#all.all().map(toDyno);
+  }
+
+  ports(): Set<number> {
+    return new Set(this.#ports.all().map((row) => integer(row, 'port')));
+  }
+}
+
+function toDyno(row: Row): Dyno {
+  return {
+    id: text(row, 'id') as DynoId,
+    appId: text(row, 'app_id') as AppId,
+    releaseId: text(row, 'release_id') as ReleaseId,
+    releaseVersion: integer(row, 'release_version'),
+    type: text(row, 'type'),
+    number: integer(row, 'number'),
+    size: text(row, 'size') as DynoSizeName,
+    command: text(row, 'command'),
+    state: text(row, 'state') as DynoState,
+    port: integerOrNull(row, 'port'),
+    crashCount: integer(row, 'crash_count'),
+    nextStartAt: dateOrNull(row, 'next_start_at'),
+    createdAt: date(row, 'created_at'),
+    updatedAt: date(row, 'updated_at'),
+    startedAt: dateOrNull(row, 'started_at'),
+  };
+}

@@ -1,0 +1,57 @@
+import type { AppId, SlugId } from '../domain/ids';
+import type { ProcessTypes } from '../domain/procfile';
+import type { Slug } from '../domain/slug';
+import type { StackName } from '../domain/stack';
+import { date, integer, json, text, textOrNull } from './columns';
+import type { Database, Row, Statement } from './database';
+
+export class SlugStore {
+  readonly #insert: Statement;
+  readonly #byId: Statement;
+  readonly #ofApp: Statement;
+
+  constructor(database: Database) {
+    this.#insert =
+      database.prepare(`INSERT INTO slugs (id, app_id, stack, commit_sha, commit_description, process_types,
+        buildpack_provided_description, checksum, size, image, created_at, updated_at)
+      VALUES (@id, @appId, @stack, @commit, @commitDescription, @processTypes, @buildpackProvidedDescription,
+        @checksum, @size, @image, @createdAt, @updatedAt)`);
+    this.#byId = database.prepare('SELECT * FROM slugs WHERE id = @id');
+    this.#ofApp = database.prepare('SELECT * FROM slugs WHERE app_id = @appId ORDER BY created_at, id');
+  }
+
+  insert(slug: Slug): void {
+    this.#insert.run({
+      ...slug,
+      processTypes: JSON.stringify(slug.processTypes),
+      createdAt: slug.createdAt.getTime(),
+      updatedAt: slug.updatedAt.getTime(),
+    });
+  }
+
+  get(id: SlugId): Slug | undefined {
+    const row = this.#byId.get({ id });
+    return row === undefined ? undefined : toSlug(row);
+  }
+
+  of(appId: AppId): Slug[] {
+    return this.#ofApp.all({ appId }).map(toSlug);
+  }
+}
+
+function toSlug(row: Row): Slug {
+  return {
+    id: text(row, 'id') as SlugId,
+    appId: text(row, 'app_id') as AppId,
+    stack: text(row, 'stack') as StackName,
+    commit: textOrNull(row, 'commit_sha'),
+    commitDescription: textOrNull(row, 'commit_description'),
+    processTypes: json(row, 'process_types') as ProcessTypes,
+    buildpackProvidedDescription: textOrNull(row, 'buildpack_provided_description'),
+    checksum: text(row, 'checksum'),
+    size: integer(row, 'size'),
+    image: text(row, 'image'),
+    createdAt: date(row, 'created_at'),
+    updatedAt: date(row, 'updated_at'),
+  };
+}

@@ -1,0 +1,71 @@
+import { AccountStore } from './accounts';
+import { AppFeatureStore } from './app-features';
+import { AppStore } from './apps';
+import { BuildpackInstallationStore } from './buildpack-installations';
+import { BuildStore } from './builds';
+import { ConfigVarStore } from './config-vars';
+import { Database } from './database';
+import { DomainNameStore } from './domain-names';
+import { DynoStore } from './dynos';
+import { EventStore } from './events';
+import { FormationStore } from './formations';
+import { migrate } from './migrate';
+import { ReleaseStore } from './releases';
+import { SettingsStore } from './settings';
+import { SlugStore } from './slugs';
+
+/** All tables of one database. */
+export class Store {
+  readonly settings: SettingsStore;
+  readonly accounts: AccountStore;
+  readonly apps: AppStore;
+  readonly configVars: ConfigVarStore;
+  readonly buildpackInstallations: BuildpackInstallationStore;
+  readonly appFeatures: AppFeatureStore;
+  readonly formations: FormationStore;
+  readonly slugs: SlugStore;
+  readonly releases: ReleaseStore;
+  readonly builds: BuildStore;
+  readonly dynos: DynoStore;
+  readonly domainNames: DomainNameStore;
+  readonly events: EventStore;
+  readonly #database: Database;
+
+  private constructor(database: Database) {
+    this.#database = database;
+    this.settings = new SettingsStore(database);
+    this.accounts = new AccountStore(database);
+    this.apps = new AppStore(database);
+    this.configVars = new ConfigVarStore(database);
+    this.buildpackInstallations = new BuildpackInstallationStore(database);
+    this.appFeatures = new AppFeatureStore(database);
+    this.formations = new FormationStore(database);
+    this.slugs = new SlugStore(database);
+    this.releases = new ReleaseStore(database);
+    this.builds = new BuildStore(database);
+    this.dynos = new DynoStore(database);
+    this.domainNames = new DomainNameStore(database);
+    this.events = new EventStore(database);
+  }
+
+  /** Opens `path` (or `:memory:`), creating and migrating it as needed. */
+  static open(path: string): Store {
+    const database = new Database(path);
+    try {
+      migrate(database);
+      return new Store(database);
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
+  /** All or nothing. There must be no `await` inside. */
+  transaction<T>(work: () => T): T {
+    return this.#database.transaction(work);
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}

@@ -1,0 +1,141 @@
+import { randomUUID } from 'node:crypto';
+import type { App } from '../../../src/domain/app';
+import type { AccountId, AppId, ReleaseId, SlugId } from '../../../src/domain/ids';
+import type { NewRelease } from '../../../src/store/releases';
+import { Store } from '../../../src/store/store';
+import { isUniqueViolation } from '../../../src/store/database';
+
+const AT = new Date('2026-01-02T03:04:05.678Z');
+
+function anApp(store: Store, more: Partial<App> = {}): App {
+  const ownerId = store.accounts.first()?.id ?? (randomUUID() as AccountId);
+  if (store.accounts.first() === undefined) {
+    store.accounts.insert({ id: ownerId, email: 'a@b.example', createdAt: AT });
+  }
+  return {
+    id: randomUUID() as AppId,
+    name: 'demo',
+    ownerId,
+    stack: 'heroku-24',
+    buildStack: 'heroku-24',
+    maintenance: false,
+    buildpackProvidedDescription: null,
+    slugSize: 0,
+    repoSize: 0,
+    createdAt: AT,
+    updatedAt: AT,
+    releasedAt: null,
+    ...more,
+  };
+}
+
+function aRelease(app: App, more: Partial<NewRelease> = {}): NewRelease {
+  return {
+    id: randomUUID() as ReleaseId,
+    appId: app.id,
+    description: 'Initial release',
+    status: 'succeeded',
+    slugId: null,
+    configVars: { A: '1' },
+    addonPlanNames: [],
+    user: { id: app.ownerId, email: 'a@b.example' },
+    createdAt: AT,
+    updatedAt: AT,
+    ...more,
+  };
+}
+
+describe('Store', () => {
+  let store: Store;
+  beforeEach(() => {
+    store = Store.open(':memory:');
+  });
+  afterEach(() => store.close());
+
+  test('gives back an app as it was stored', () => {
+    const app = anApp(store, { releasedAt: AT, maintenance: true, slugSize: 42 });
+    store.apps.insert(app);
+    expect(store.apps.get(app.id)).toEqual(app);
+    expect(store.apps.findByName('demo')).toEqual(app);
+    store.apps.update({ ...app, name: 'renamed', maintenance: false });
+    expect(store.apps.all()).toEqual([{ ...app, name: 'renamed', maintenance: false }]);
+  });
+
+  test('refuses a second app of the same name', () => {
+    store.apps.insert(anApp(store));
+    let error: unknown;
+    try {
+      store.apps.insert(anApp(store));
+    } catch (caught) {
+      error = caught;
+    }
+    expect(isUniqueViolation(error)).toBe(true);
+  });
+
+  test('numbers releases per app without gaps and knows the current one', () => {
+    const app = anApp(store);
+    store.apps.insert(app);
+    const other = anApp(store, { name: 'other' });
+    store.apps.insert(other);
+    expect(store.releases.insert(aRelease(app)).version).toBe(1);
+    expect(store.releases.insert(aRelease(app)).version).toBe(2);
+    expect(store.releases.insert(aRelease(other)).version).toBe(1);
+    const failed = store.releases.insert(aRelease(app, { status: 'failed' }));
+    expect(failed).toMatchObject({ version: 3, current: false });
+    expect(store.releases.current(app.id)?.version).toBe(2);
+    store.releases.setStatus(failed.id, 'succeeded', AT);
+    expect(store.releases.of(app.id).map((release) => [release.version, release.current])).toEqual([
+      [1, false],
+      [2, false],
+      [3, true],
+    ]);
+  });
+
+  test('rolls a transaction back as a whole, version number included', () => {
+    const app = anApp(store);
+    store.apps.insert(app);
+    expect(() =>
+      store.transaction(() => {
+        store.releases.insert(aRelease(app));
+        store.configVars.replace(app.id, { A: '1' });
+        throw new Error('disk full');
+      }),
+    ).toThrow('disk full');
+    expect(store.releases.of(app.id)).toEqual([]);
+    expect(store.configVars.get(app.id)).toEqual({});
+    expect(store.releases.insert(aRelease(app)).version).toBe(1);
+  });
+
+  test('deletes an app with all that belongs to it and keeps its events', () => {
+    const app = anApp(store);
+    store.apps.insert(app);
+    const slugId = randomUUID() as SlugId;
+    store.slugs.insert({
+      id: slugId,
+      appId: app.id,
+      stack: 'heroku-24',
+      commit: null,
+      commitDescription: null,
+      processTypes: { web: 'node server.js' },
+      buildpackProvidedDescription: 'Node.js',
+      checksum: 'SHA256:00',
+      size: 1,
+      image: 'x',
+      createdAt: AT,
+      updatedAt: AT,
+    });
+    store.releases.insert(aRelease(app, { slugId }));
+    store.events.append({
+      appId: app.id,
+      kind: 'app.create',
+      payload: { a: 1 },
+      actor: 'a@b.example',
+      at: AT,
+    });
+    store.apps.delete(app.id);
+    expect(store.slugs.get(slugId)).toBeUndefined();
+    expect(store.events.of(app.id)).toEqual([
+      { id: 1, appId: app.id, kind: 'app.create', payload: { a: 1 }, actor: 'a@b.example', at: AT },
+    ]);
+  });
+});
