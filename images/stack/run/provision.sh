@@ -61,8 +61,8 @@ tar -xzf "$recipe/npm.tgz" -C "$node/lib/node_modules/npm" --strip-components=1 
 rm -rf "$node/CHANGELOG.md" "$node/README.md" "$node/share" "$node/include" "$node/lib/node_modules/npm/"{docs,man}
 # Some published packages lost the executable bit.
 chmod 755 "$node/bin/node" "$node/lib/node_modules/npm/bin/"*-cli.js
-ln -s ../lib/node_modules/npm/bin/npm-cli.js "$node/bin/npm"
-ln -s ../lib/node_modules/npm/bin/npx-cli.js "$node/bin/npx"
+ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$node/bin/npm"
+ln -sf ../lib/node_modules/npm/bin/npx-cli.js "$node/bin/npx"
 echo "$NODE_VERSION" > "$runtimes/default-node"
 ln -s "runtimes/node-v$NODE_VERSION" /opt/dynodock/node
 PATH="$node/bin:$PATH" "$node/bin/node" --version
