@@ -27,6 +27,8 @@ export interface Dyno {
   state: DynoState;
   /** Value of $PORT for web dynos. */
   port: number | null;
+  /** Where the router reaches it, once its container runs. */
+  endpoint: { host: string; port: number } | null;
   /** Starts that ended in a crash within the back-off window, in a row. */
   crashCount: number;
   /** With state `crashed`: when to start again. */

@@ -1,7 +1,7 @@
 import type { Dyno, DynoState } from '../domain/dyno';
 import type { DynoSizeName } from '../domain/dyno-size';
 import type { AppId, DynoId, ReleaseId } from '../domain/ids';
-import { date, dateOrNull, integer, integerOrNull, text } from './columns';
+import { date, dateOrNull, integer, integerOrNull, text, textOrNull } from './columns';
 import type { Database, Row, Statement } from './database';
 
 export class DynoStore {
@@ -15,10 +15,11 @@ export class DynoStore {
   constructor(database: Database) {
     this.#upsert =
       database.prepare(`INSERT INTO dynos (id, app_id, release_id, release_version, type, number, size, command, state,
-        port, crash_count, next_start_at, created_at, updated_at, started_at)
-      VALUES (@id, @appId, @releaseId, @releaseVersion, @type, @number, @size, @command, @state, @port, @crashCount,
+        port, endpoint_host, endpoint_port, crash_count, next_start_at, created_at, updated_at, started_at)
+      VALUES (@id, @appId, @releaseId, @releaseVersion, @type, @number, @size, @command, @state, @port, @endpointHost, @endpointPort, @crashCount,
         @nextStartAt, @createdAt, @updatedAt, @startedAt)
-      ON CONFLICT (id) DO UPDATE SET state = excluded.state, crash_count = excluded.crash_count,
+      ON CONFLICT (id) DO UPDATE SET state = excluded.state, endpoint_host = excluded.endpoint_host,
+        endpoint_port = excluded.endpoint_port, crash_count = excluded.crash_count,
         next_start_at = excluded.next_start_at, updated_at = excluded.updated_at, started_at = excluded.started_at`);
     this.#delete = database.prepare('DELETE FROM dynos WHERE id = @id');
     this.#byId = database.prepare('SELECT * FROM dynos WHERE id = @id');
@@ -32,6 +33,9 @@ export class DynoStore {
   save(dyno: Dyno): void {
     this.#upsert.run({
       ...dyno,
+      endpoint: undefined,
+      endpointHost: dyno.endpoint?.host ?? null,
+      endpointPort: dyno.endpoint?.port ?? null,
       nextStartAt: dyno.nextStartAt?.getTime() ?? null,
       createdAt: dyno.createdAt.getTime(),
       updatedAt: dyno.updatedAt.getTime(),
@@ -73,10 +77,17 @@ function toDyno(row: Row): Dyno {
     command: text(row, 'command'),
     state: text(row, 'state') as DynoState,
     port: integerOrNull(row, 'port'),
+    endpoint: toEndpoint(row),
     crashCount: integer(row, 'crash_count'),
     nextStartAt: dateOrNull(row, 'next_start_at'),
     createdAt: date(row, 'created_at'),
     updatedAt: date(row, 'updated_at'),
     startedAt: dateOrNull(row, 'started_at'),
   };
+}
+
+function toEndpoint(row: Row): Dyno['endpoint'] {
+  const host = textOrNull(row, 'endpoint_host');
+  const port = integerOrNull(row, 'endpoint_port');
+  return host === null || port === null ? null : { host, port };
 }

@@ -130,6 +130,9 @@ CREATE TABLE dynos (
   command TEXT NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('starting', 'up', 'idle', 'crashed', 'down')),
   port INTEGER,
+  -- Where the router reaches it, once known.
+  endpoint_host TEXT,
+  endpoint_port INTEGER,
   crash_count INTEGER NOT NULL DEFAULT 0,
   next_start_at INTEGER,
   created_at INTEGER NOT NULL,
