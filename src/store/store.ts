@@ -30,6 +30,7 @@ export class Store {
   readonly domainNames: DomainNameStore;
   readonly events: EventStore;
   readonly #database: Database;
+  #afterCommit: (() => void)[] | undefined;
 
   private constructor(database: Database) {
     this.#database = database;
@@ -62,7 +63,27 @@ export class Store {
 
   /** All or nothing. There must be no `await` inside. */
   transaction<T>(work: () => T): T {
-    return this.#database.transaction(work);
+    const outer = this.#afterCommit;
+    const mine: (() => void)[] = [];
+    this.#afterCommit = mine;
+    let result: T;
+    try {
+      result = this.#database.transaction(work);
+    } finally {
+      this.#afterCommit = outer;
+    }
+    if (outer !== undefined) outer.push(...mine);
+    else for (const tell of mine) tell();
+    return result;
+  }
+
+  /**
+   * Runs `tell` once the transaction under way has been committed, and never if it is rolled back; at once where
+   * there is none. For what others see of a change: log lines, kicks.
+   */
+  afterCommit(tell: () => void): void {
+    if (this.#afterCommit === undefined) tell();
+    else this.#afterCommit.push(tell);
   }
 
   close(): void {

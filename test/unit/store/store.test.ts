@@ -106,6 +106,23 @@ describe('Store', () => {
     expect(store.releases.insert(aRelease(app)).version).toBe(1);
   });
 
+  test('tells of a change only once the outermost transaction is committed', () => {
+    const told: string[] = [];
+    store.transaction(() => {
+      store.transaction(() => store.afterCommit(() => told.push('inner')));
+      expect(() =>
+        store.transaction(() => {
+          store.afterCommit(() => told.push('rolled back'));
+          throw new Error('no');
+        }),
+      ).toThrow('no');
+      expect(told).toEqual([]);
+    });
+    expect(told).toEqual(['inner']);
+    store.afterCommit(() => told.push('alone'));
+    expect(told).toEqual(['inner', 'alone']);
+  });
+
   test('deletes an app with all that belongs to it and keeps its events', () => {
     const app = anApp(store);
     store.apps.insert(app);

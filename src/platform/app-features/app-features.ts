@@ -1,0 +1,59 @@
+import type { Actor } from '../../domain/account';
+import type { App } from '../../domain/app';
+import { notFound } from '../../domain/errors';
+import { record, type PlatformContext } from '../context';
+
+export interface AppFeature {
+  id: string;
+  name: string;
+  displayName: string;
+  description: string;
+  docUrl: string;
+  state: 'general' | 'beta';
+  enabled: boolean;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+/** Features are added here when something reads them: a switch without effect would be a lie. */
+const CATALOGUE: readonly Omit<AppFeature, 'enabled' | 'updatedAt'>[] = [];
+
+export class AppFeatures {
+  readonly #context: PlatformContext;
+
+  constructor(context: PlatformContext) {
+    this.#context = context;
+  }
+
+  list(app: App): AppFeature[] {
+    const switched = new Map(
+      this.#context.store.appFeatures.get(app.id).map((feature) => [feature.name, feature]),
+    );
+    return CATALOGUE.map((feature) => ({
+      ...feature,
+      enabled: switched.get(feature.name)?.enabled ?? false,
+      updatedAt: switched.get(feature.name)?.updatedAt ?? feature.createdAt,
+    }));
+  }
+
+  find(app: App, idOrName: string): AppFeature {
+    const feature = this.list(app).find((entry) => entry.name === idOrName || entry.id === idOrName);
+    if (feature === undefined) throw notFound('app feature');
+    return feature;
+  }
+
+  isEnabled(app: App, name: string): boolean {
+    return this.list(app).some((feature) => feature.name === name && feature.enabled);
+  }
+
+  set(actor: Actor, app: App, idOrName: string, enabled: boolean): AppFeature {
+    const { store, clock, changed } = this.#context;
+    const feature = this.find(app, idOrName);
+    store.transaction(() => {
+      store.appFeatures.set(app.id, { name: feature.name, enabled, updatedAt: clock.now() });
+      record(this.#context, app.id, actor, 'app-feature.update', { name: feature.name, enabled });
+    });
+    changed(app.id);
+    return this.find(app, feature.name);
+  }
+}

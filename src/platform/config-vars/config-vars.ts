@@ -1,0 +1,49 @@
+import type { Actor } from '../../domain/account';
+import type { App } from '../../domain/app';
+import {
+  applyConfigVarChanges,
+  describeConfigVarChange,
+  type ConfigVarChanges,
+  type ConfigVars,
+} from '../../domain/config-vars';
+import { record, type PlatformContext } from '../context';
+import type { Releases } from '../releases/releases';
+
+export class ConfigVarsService {
+  readonly #context: PlatformContext;
+  readonly #releases: Releases;
+
+  constructor(context: PlatformContext, releases: Releases) {
+    this.#context = context;
+    this.#releases = releases;
+  }
+
+  get(app: App): ConfigVars {
+    return this.#context.store.configVars.get(app.id);
+  }
+
+  ofRelease(app: App, idOrVersion: string): ConfigVars {
+    return this.#releases.find(app, idOrVersion).configVars;
+  }
+
+  /**
+   * Sets and unsets vars and makes a release of it, also where a var keeps its value, as Heroku does; unsetting
+   * only what is not there makes none. Answers all vars.
+   */
+  update(actor: Actor, app: App, changes: ConfigVarChanges): ConfigVars {
+    const { store } = this.#context;
+    return store.transaction(() => {
+      const result = applyConfigVarChanges(store.configVars.get(app.id), changes);
+      const description = describeConfigVarChange(result);
+      if (description === undefined) return result.vars;
+      store.configVars.replace(app.id, result.vars);
+      // Names only: the audit trail holds no values.
+      record(this.#context, app.id, actor, 'config-vars.update', {
+        set: result.set,
+        removed: result.removed,
+      });
+      this.#releases.create(actor, app, { description });
+      return result.vars;
+    });
+  }
+}
