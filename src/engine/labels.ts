@@ -10,6 +10,8 @@ export const DYNO_LABEL = 'dynodock.dyno';
 export const DYNO_NAME_LABEL = 'dynodock.dyno-name';
 export const RELEASE_LABEL = 'dynodock.release';
 export const BUILD_LABEL = 'dynodock.build';
+/** On images of ours: the stack's name, or `base` and `daemon`. */
+export const STACK_LABEL = 'dynodock.stack';
 
 export type Role = 'dyno' | 'build' | 'network' | 'cache' | 'slug' | 'stack';
 
