@@ -11,7 +11,18 @@ export type BuildpackSource =
   | { kind: 'archive'; name: string; url: string };
 
 /** The order in which Heroku tries its own ones on an app without buildpack (Dev Center "Buildpacks"). */
-const DETECT_ORDER = ['ruby', 'nodejs', 'clojure', 'python', 'java', 'gradle', 'scala', 'php', 'go', 'dotnet'];
+const DETECT_ORDER = [
+  'ruby',
+  'nodejs',
+  'clojure',
+  'python',
+  'java',
+  'gradle',
+  'scala',
+  'php',
+  'go',
+  'dotnet',
+];
 
 export interface BuildpackCatalog {
   /** `heroku/nodejs` → its folder on this machine. */
@@ -30,10 +41,11 @@ export async function bundledBuildpacks(directory: string): Promise<Map<string, 
   );
 }
 
-/** What an app without buildpacks is tried with. heroku/procfile is not among them, there as here. */
+/** What an app without buildpacks is tried with: Heroku's languages in its order, then whatever else is bundled. */
 export function detectableBuildpacks(catalog: BuildpackCatalog): BuildpackSource[] {
-  return DETECT_ORDER.flatMap((language) => {
-    const name = `heroku/${language}`;
+  const languages = DETECT_ORDER.map((language) => `heroku/${language}`);
+  const others = [...catalog.bundled.keys()].filter((name) => !languages.includes(name)).sort();
+  return [...languages, ...others].flatMap((name) => {
     const directory = catalog.bundled.get(name);
     return directory === undefined ? [] : [{ kind: 'directory' as const, name, directory }];
   });
@@ -79,7 +91,8 @@ function resolveUrl(text: string, allowLocal: boolean): BuildpackSource {
     case 'http:':
     case 'https:':
     case 'git:': {
-      if (!/^[\w./@^~+-]*$/.test(ref) || ref.startsWith('-')) throw unusable(name, 'its #ref is no git reference');
+      if (!/^[\w./@^~+-]*$/.test(ref) || ref.startsWith('-'))
+        throw unusable(name, 'its #ref is no git reference');
       url.hash = '';
       return /\.(?:tgz|tar\.gz)$/.test(url.pathname)
         ? { kind: 'archive', name, url: url.href }

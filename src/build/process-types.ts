@@ -40,7 +40,7 @@ function toStringMap(value: unknown, fail: () => BuildFailure): Record<string, s
   return Object.fromEntries(
     Object.entries(value).map(([key, entry]: [string, unknown]) => {
       if (!['string', 'number', 'boolean'].includes(typeof entry)) throw fail();
-      return [key, String(entry as string | number | boolean)];
+      return [key, String(entry)];
     }),
   );
 }
@@ -55,7 +55,10 @@ export interface DiscoveredProcessTypes {
  * The Procfile's types and, for those it does not declare, the buildpack's defaults. Throws BuildFailure when a
  * Procfile says something but not one process type: on Heroku that goes through and leaves an app without dynos.
  */
-export function discoverProcessTypes(procfile: string | null, defaults: ProcessTypes): DiscoveredProcessTypes {
+export function discoverProcessTypes(
+  procfile: string | null,
+  defaults: ProcessTypes,
+): DiscoveredProcessTypes {
   const parsed = parseProcfile(procfile ?? '');
   const problems = parsed.problems.map(({ line, text, reason }) =>
     complaint(`Procfile line ${line} is ignored (${reason}): ${clip(text)}`),

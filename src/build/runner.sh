@@ -111,14 +111,15 @@ cache_key="$(printf '%s\n' "${STACK-}" "${names[@]}")"
 if [[ ! -f $cache_volume/key || "$(< $cache_volume/key)" != "$cache_key" ]]; then
   rm -rf "$cache_dir"
 fi
-mkdir -p "$cache_dir" && printf '%s' "$cache_key" > $cache_volume/key ||
+if ! { mkdir -p "$cache_dir" && printf '%s' "$cache_key" > $cache_volume/key; }; then
   fail container '' '' 'the build cache is not writable'
+fi
 
 for index in "${!folders[@]}"; do
   folder=${folders[index]}
   name=${names[index]}
   # Its standard error may say why it does not apply.
-  app="$(run "$folder/bin/detect" "$build_dir" )" || fail incompatible "$name"
+  app="$(run "$folder/bin/detect" "$build_dir")" || fail incompatible "$name"
   app="${app%%$'\n'*}"
   app="${app:0:100}"
   app="${app:-$name}"

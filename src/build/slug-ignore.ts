@@ -38,7 +38,7 @@ function toRule(line: string): Rule[] {
 
 function toRegExp(glob: string): string {
   let result = '';
-  for (let index = 0; index < glob.length; ) {
+  for (let index = 0; index < glob.length;) {
     const rest = glob.slice(index);
     const token =
       /^(?:\*\*\/)+/.exec(rest)?.[0] ??
