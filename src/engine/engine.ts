@@ -27,34 +27,50 @@ export interface ContainerEngine {
   remove(id: ContainerId): Promise<void>;
   /** By id or name. `not_found` if there is none. */
   inspect(idOrName: string): Promise<ContainerInfo>;
-  /** All containers, in any state, that bear all of `labels`. */
+  /** All containers, in any state, that bear all of `labels`. `startedAt` may be absent here. */
   list(labels: Labels): Promise<ContainerInfo[]>;
-  /** Resolves once the container has ended (at once if it has already). */
+  /** Resolves once the container has ended (at once if it has already), rejects with `other` when aborted. */
   wait(id: ContainerId, options?: { signal?: AbortSignal }): Promise<{ exitCode: number }>;
 
-  /** Runs a command in a running container and collects what it prints (at most 1 MiB of each stream). */
+  /**
+   * Runs a command in a running container and collects what it prints (at most 1 MiB of each stream). `not_running`
+   * if the container is not; `other` after `timeoutMs` (default 60 s), which leaves the command running.
+   */
   exec(id: ContainerId, argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
 
   /**
    * The container's output so far and, with `follow`, what comes until it ends. Lines, without the line end; a
-   * line longer than 10,000 bytes arrives in pieces of that size (Heroku does the same, Dev Center "Limits").
+   * line longer than 10,000 bytes arrives in pieces of that size, less where a character would be torn (Heroku
+   * does the same, Dev Center "Limits"). Aborting the signal ends the iteration without an error. `other` for a
+   * container created with `discardLog`.
    */
   logs(id: ContainerId, options: LogOptions): AsyncIterable<ContainerLogLine>;
-  /** Byte streams of a container, to be called between create and start so that nothing is missed. */
+  /**
+   * Byte streams of a container, to be called between create and start so that nothing is missed. Both outputs
+   * must be read (or `resume()`d): the container is held up while either is full.
+   */
   attach(id: ContainerId, options: { stdin: boolean }): Promise<Attachment>;
   /** Unpacks a tar stream below `path` inside the container, which need not be running. */
   putArchive(id: ContainerId, path: string, tar: Readable | Buffer): Promise<void>;
 
-  /** What the engine reports from now on about containers with all of `labels`; ends when the engine goes away. */
+  /**
+   * What the engine reports from now on (the call itself subscribes) about containers with all of `labels`. Ends
+   * when the engine goes away or the signal is aborted; the first step fails with `unreachable` if there is none.
+   */
   events(labels: Labels, options: { signal: AbortSignal }): AsyncIterable<EngineEvent>;
 
   inspectImage(reference: string): Promise<ImageInfo | undefined>;
   listImages(labels: Labels): Promise<ImageInfo[]>;
+  /** Gives an image one more name, taking the name away from the image that had it. `not_found` without image. */
+  tagImage(reference: string, newReference: string): Promise<void>;
   /** Pulls from a registry. `other` when there is none to be reached. */
   pullImage(reference: string): Promise<void>;
   /** Makes an image of one layer from a root file system's tar. */
   importImage(tar: Readable, reference: string, config: ImageConfig): Promise<void>;
-  /** Makes an image from a stopped container's file system. */
+  /**
+   * Makes an image from a stopped container's file system. The engine keeps the container's own env and labels in
+   * it, so a container that was given secrets must not be committed.
+   */
   commit(id: ContainerId, reference: string, config: ImageConfig): Promise<void>;
   /** Makes an image that is `base` plus one layer. The same inputs give the same image id where the engine can. */
   addLayer(spec: LayerSpec): Promise<ImageInfo>;
@@ -152,13 +168,18 @@ export interface ExecResult {
 }
 
 export interface LogOptions {
-  /** Only what was printed after this instant. */
-  since?: Date;
+  /**
+   * Only what was printed after this. A Date counts in whole milliseconds: of the lines of that very millisecond
+   * none comes. A line's `position` is exact, and what to resume with.
+   */
+  since?: Date | string;
   follow: boolean;
   signal?: AbortSignal;
 }
 export interface ContainerLogLine {
   at: Date;
+  /** The engine's own time of the line, `<seconds>.<nanoseconds>` since 1970. */
+  position: string;
   stream: 'stdout' | 'stderr';
   text: string;
 }

@@ -6,8 +6,13 @@ run_logged() {
   command_log="$(mktemp)"
   local status=0
   # The command must not read the build's own input.
-  "$@" < /dev/null 2>&1 | tee "$command_log" | indent || status=$?
+  "$@" < /dev/null 2>&1 | tee "$command_log" | without_usage | indent || status=$?
   return "$status"
+}
+
+# npm appends the whole description of `npm ci` to the reason why it failed.
+without_usage() {
+  sed -u '/^npm error Clean install a project/,/^npm error Run "npm help/d'
 }
 
 # explain_failure WHAT: ends the build; the output above has the details.
@@ -180,7 +185,7 @@ save_cache() {
 }
 
 prune_dev_dependencies() {
-  if [[ ! -d node_modules ]] || ((dev_dependency_count == 0)); then
+  if [[ ! -d node_modules && ! -f .pnp.cjs ]] || ((dev_dependency_count == 0)); then
     line "Nothing to prune"
   elif [[ $NODE_ENV != production ]]; then
     line "Skipping, because NODE_ENV is not 'production'"
@@ -188,7 +193,10 @@ prune_dev_dependencies() {
     line "Skipping, because NPM_CONFIG_PRODUCTION is '$production_only'"
   else
     case "$package_manager" in
-      npm) prune_with npm prune --omit=dev ;;
+      npm)
+        # Without a lock file in the repository none is to appear in the slug.
+        if [[ -n $lockfile ]]; then prune_with npm prune --omit=dev; else prune_with npm prune --omit=dev --no-package-lock; fi
+        ;;
       pnpm) CI=true prune_with pnpm prune --prod --ignore-scripts ;;
       yarn) prune_with_yarn ;;
     esac

@@ -28,6 +28,8 @@ set_build_environment() {
   unset NPM_CONFIG_PRODUCTION YARN_PRODUCTION
   export npm_config_cache="$cache_dir/npm"
   export npm_config_update_notifier=false npm_config_fund=false npm_config_audit=false
+  # npm's own pauses between attempts add up to more than a minute before it says that there is no network.
+  export npm_config_fetch_retry_mintimeout=1000 npm_config_fetch_retry_maxtimeout=5000
   export YARN_CACHE_FOLDER="$cache_dir/yarn" YARN_ENABLE_TELEMETRY=0 YARN_ENABLE_GLOBAL_CACHE=false
   export npm_config_store_dir="$cache_dir/pnpm"
   # Node.js has its own list of authorities; the host's bundle may be mounted over the system's.

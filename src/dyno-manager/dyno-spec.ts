@@ -1,0 +1,76 @@
+import type { App } from '../domain/app';
+import { dynoName, type Dyno } from '../domain/dyno';
+import { dynoSize } from '../domain/dyno-size';
+import type { Release } from '../domain/release';
+import type { Slug } from '../domain/slug';
+import type { ContainerSpec, Mount } from '../engine/engine';
+import {
+  APP_LABEL,
+  APP_NAME_LABEL,
+  DYNO_LABEL,
+  DYNO_NAME_LABEL,
+  ownedLabels,
+  RELEASE_LABEL,
+} from '../engine/labels';
+import { trustedEnvironment, trustMounts } from '../engine/trust';
+
+export interface DynoSpecInput {
+  installationId: string;
+  network: string;
+  /** PEM bundle of the CAs that the host trusts, on the engine's host; absent = the image's own. */
+  caBundlePath?: string;
+  app: App;
+  dyno: Dyno;
+  release: Release;
+  slug: Slug;
+}
+
+/** `DYNO`, `PORT` and so on (Dev Center "Dyno startup behavior"); config vars come last, so that they may override. */
+export function dynoSpec(input: DynoSpecInput): ContainerSpec {
+  const { installationId, app, dyno, release, slug } = input;
+  const size = dynoSize(dyno.size);
+  const mounts: Mount[] = trustMounts(input.caBundlePath);
+  return {
+    name: containerName(installationId, app, dyno),
+    image: slug.image,
+    command: ['/usr/local/bin/dyno-launch', dyno.command],
+    env: {
+      ...trustedEnvironment(input.caBundlePath),
+      HOME: '/app',
+      ...release.configVars,
+      DYNO: dynoName(dyno),
+      ...(dyno.port === null ? {} : { PORT: String(dyno.port) }),
+    },
+    labels: ownedLabels(installationId, 'dyno', {
+      [APP_LABEL]: app.id,
+      [APP_NAME_LABEL]: app.name,
+      [DYNO_LABEL]: dyno.id,
+      [DYNO_NAME_LABEL]: dynoName(dyno),
+      [RELEASE_LABEL]: `v${release.version}`,
+    }),
+    hostname: dyno.id,
+    network: input.network,
+    init: true,
+    limits: {
+      memoryBytes: size.memoryMb * 1024 * 1024,
+      cpuShares: Math.min(1024 * size.compute, 262_144),
+      pids: size.maxProcesses,
+    },
+    mounts,
+    ...(dyno.port === null ? {} : { exposePort: dyno.port }),
+  };
+}
+
+/** Deterministic, so that a second attempt finds what the first one made. */
+function containerName(installationId: string, app: App, dyno: Dyno): string {
+  return `dynodock-${installationId.slice(0, 8)}-${app.name}-${dynoName(dyno)}-${dyno.id.slice(0, 8)}`;
+}
+
+/** `$PORT` and `$DYNO` filled in, as Heroku logs it; other variables may be secrets and stay as they are. */
+export function shownCommand(dyno: Dyno): string {
+  const known: Record<string, string> = { DYNO: dynoName(dyno) };
+  if (dyno.port !== null) known.PORT = String(dyno.port);
+  return dyno.command.replace(/\$(?:\{(\w+)\}|(\w+))/g, (whole, braced: string | undefined, bare: string) => {
+    return known[braced ?? bare] ?? whole;
+  });
+}

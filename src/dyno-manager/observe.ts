@@ -1,0 +1,43 @@
+import type { AppId, DynoId } from '../domain/ids';
+import { APP_LABEL, DYNO_LABEL, ownedLabels } from '../engine/labels';
+import type { ContainerEngine, ContainerId, ContainerInfo } from '../engine/engine';
+
+/** A dyno's container as the engine shows it. */
+export interface ObservedContainer {
+  id: ContainerId;
+  dynoId: DynoId;
+  state: ContainerInfo['state'];
+  exitCode: number | null;
+  createdAt: Date;
+  finishedAt: Date | null;
+  endpoint: { host: string; port: number } | null;
+}
+
+/** The app's dyno containers of this installation, in any state. */
+export async function observeApp(
+  engine: ContainerEngine,
+  installationId: string,
+  appId: AppId,
+): Promise<ObservedContainer[]> {
+  const containers = await engine.list(ownedLabels(installationId, 'dyno', { [APP_LABEL]: appId }));
+  return containers.map((container) => ({
+    id: container.id,
+    dynoId: (container.labels[DYNO_LABEL] ?? '') as DynoId,
+    state: container.state,
+    exitCode: container.exitCode ?? null,
+    createdAt: container.createdAt,
+    finishedAt: container.finishedAt ?? null,
+    endpoint: container.endpoint ?? null,
+  }));
+}
+
+/** Ids of all apps that have a dyno container of this installation, known to the store or not. */
+export async function observeAppIds(engine: ContainerEngine, installationId: string): Promise<Set<AppId>> {
+  const containers = await engine.list(ownedLabels(installationId, 'dyno'));
+  const appIds = new Set<AppId>();
+  for (const container of containers) {
+    const appId = container.labels[APP_LABEL];
+    if (appId !== undefined) appIds.add(appId as AppId);
+  }
+  return appIds;
+}

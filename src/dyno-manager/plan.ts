@@ -1,0 +1,160 @@
+import type { Dyno } from '../domain/dyno';
+import type { DynoId } from '../domain/ids';
+import type { ContainerId } from '../engine/engine';
+import type { DesiredDyno } from './desired';
+import type { ObservedContainer } from './observe';
+
+/**
+ * What to do next for one app, decided without doing anything.
+ *
+ * A dyno's life, as the pair of its row's state and its container:
+ * - `starting`, none: **launch** creates and starts the container.
+ * - `starting`, running: **attend** follows its output and waits for it to accept connections, which makes it
+ *   `up`; a web dyno that does not within the boot timeout gets **boot-timeout** (R10), which kills it.
+ * - `starting`/`up`, exited: **crash** records it and when to try again; **retry** then replaces it. An exit that
+ *   happened while nobody watched (daemon down, machine rebooted) is no crash of the app: **recover** replaces
+ *   the dyno at once.
+ * - `up`, none: the container was removed behind our back: **recover**.
+ * - wanted no more, or in another release or size: **retire** makes it `down`; a slot still wanted gets **insert**.
+ * - `down`, running: **terminate** (SIGTERM, 30 s, SIGKILL). `down`, exited or none: **discard** removes both.
+ *
+ * Invariants: at most one dyno of a name is not `down`; a container without a row is an **orphan** and removed
+ * after a grace period; a row exists before its container does.
+ */
+export type Step =
+  | { kind: 'insert'; desired: DesiredDyno }
+  | { kind: 'launch'; dyno: Dyno }
+  | { kind: 'attend'; dyno: Dyno; container: ObservedContainer }
+  | { kind: 'boot-timeout'; dyno: Dyno; containerId: ContainerId }
+  | { kind: 'crash'; dyno: Dyno; container: ObservedContainer }
+  | { kind: 'retry'; dyno: Dyno; desired: DesiredDyno }
+  | { kind: 'recover'; dyno: Dyno; desired: DesiredDyno; container: ObservedContainer | null }
+  | { kind: 'retire'; dyno: Dyno; reason: 'restart' | 'scale-down' }
+  | { kind: 'terminate'; dyno: Dyno; containerId: ContainerId }
+  | { kind: 'discard'; dyno: Dyno; container: ObservedContainer | null }
+  | { kind: 'remove-orphan'; containerId: ContainerId };
+
+export interface PlanInput {
+  desired: readonly DesiredDyno[];
+  dynos: readonly Dyno[];
+  containers: readonly ObservedContainer[];
+  /** Dynos whose output is followed and whose boot is watched in this process. */
+  attended: ReadonlySet<DynoId>;
+  /** Dynos whose stop is under way in this process. */
+  stopping: ReadonlySet<DynoId>;
+  /** Since when exits have been seen as they happen. */
+  watchingSince: Date;
+  now: Date;
+}
+
+/** Heroku ends a booting web dyno after 60 s without a bound port (Dev Center "Error Codes", R10). */
+export const BOOT_TIMEOUT_MS = 60_000;
+/** A container this young may be of a row that is being written. */
+export const ORPHAN_GRACE_MS = 30_000;
+
+export function planDynos(input: PlanInput): Step[] {
+  const containerOf = new Map(input.containers.map((container) => [container.dynoId, container]));
+  const wanted = new Map(input.desired.map((desired) => [slot(desired), desired]));
+  const occupied = new Set<string>();
+  const steps: Step[] = [];
+
+  for (const dyno of input.dynos) {
+    const container = containerOf.get(dyno.id) ?? null;
+    if (dyno.state === 'down') {
+      steps.push(...planLeaving(dyno, container, input));
+      continue;
+    }
+    const desired = wanted.get(slot(dyno));
+    if (desired === undefined) {
+      steps.push({ kind: 'retire', dyno, reason: 'scale-down' });
+      continue;
+    }
+    if (desired.releaseId !== dyno.releaseId || desired.size !== dyno.size) {
+      steps.push({ kind: 'retire', dyno, reason: 'restart' });
+      continue;
+    }
+    occupied.add(slot(dyno));
+    const step = planStaying(dyno, desired, container, input);
+    if (step !== undefined) steps.push(step);
+  }
+
+  for (const [name, desired] of wanted) {
+    if (!occupied.has(name)) steps.push({ kind: 'insert', desired });
+  }
+
+  const known = new Set(input.dynos.map((dyno) => dyno.id));
+  for (const container of input.containers) {
+    const age = input.now.getTime() - container.createdAt.getTime();
+    if (!known.has(container.dynoId) && age >= ORPHAN_GRACE_MS) {
+      steps.push({ kind: 'remove-orphan', containerId: container.id });
+    }
+  }
+  return steps;
+}
+
+/** When a plan may differ although nothing happens: the next retry, boot timeout or end of a grace period. */
+export function nextDeadline(input: Pick<PlanInput, 'dynos' | 'containers' | 'now'>): Date | null {
+  const known = new Set(input.dynos.map((dyno) => dyno.id));
+  const times = [
+    ...input.dynos.flatMap((dyno) => {
+      if (dyno.state === 'crashed' && dyno.nextStartAt !== null) return [dyno.nextStartAt.getTime()];
+      if (isBooting(dyno)) return [bootDeadline(dyno)];
+      return [];
+    }),
+    ...input.containers.flatMap((container) =>
+      known.has(container.dynoId) ? [] : [container.createdAt.getTime() + ORPHAN_GRACE_MS],
+    ),
+  ];
+  return times.length === 0 ? null : new Date(Math.min(...times));
+}
+
+function planStaying(
+  dyno: Dyno,
+  desired: DesiredDyno,
+  container: ObservedContainer | null,
+  input: PlanInput,
+): Step | undefined {
+  switch (dyno.state) {
+    case 'idle':
+    case 'down':
+      return undefined;
+    case 'crashed':
+      if (dyno.nextStartAt !== null && dyno.nextStartAt > input.now) return undefined;
+      return { kind: 'retry', dyno, desired };
+    case 'starting':
+    case 'up':
+      break;
+  }
+  if (container === null || container.state === 'created') {
+    return dyno.state === 'starting'
+      ? { kind: 'launch', dyno }
+      : { kind: 'recover', dyno, desired, container };
+  }
+  if (container.state === 'exited') {
+    const watched = container.finishedAt === null || container.finishedAt >= input.watchingSince;
+    return watched ? { kind: 'crash', dyno, container } : { kind: 'recover', dyno, desired, container };
+  }
+  if (isBooting(dyno) && bootDeadline(dyno) <= input.now.getTime()) {
+    return { kind: 'boot-timeout', dyno, containerId: container.id };
+  }
+  return input.attended.has(dyno.id) ? undefined : { kind: 'attend', dyno, container };
+}
+
+function planLeaving(dyno: Dyno, container: ObservedContainer | null, input: PlanInput): Step[] {
+  if (container?.state === 'running' || container?.state === 'paused') {
+    return input.stopping.has(dyno.id) ? [] : [{ kind: 'terminate', dyno, containerId: container.id }];
+  }
+  return [{ kind: 'discard', dyno, container }];
+}
+
+function isBooting(dyno: Dyno): boolean {
+  return dyno.state === 'starting' && dyno.port !== null && dyno.startedAt !== null;
+}
+
+function bootDeadline(dyno: Dyno): number {
+  return (dyno.startedAt ?? dyno.createdAt).getTime() + BOOT_TIMEOUT_MS;
+}
+
+function slot(dyno: { type: string; number: number }): string {
+  return `${dyno.type}.${dyno.number}`;
+}

@@ -1,0 +1,216 @@
+import { dynoName } from '../domain/dyno';
+import type { AppId } from '../domain/ids';
+import { EngineError } from '../engine/engine';
+import { APP_LABEL, ownedLabels } from '../engine/labels';
+import { sleep } from '../lib/clock';
+import { SingleFlight } from '../lib/single-flight';
+import { desiredDynos } from './desired';
+import type { DynoManager, DynoSelection } from './dyno-manager';
+import { observeApp, observeAppIds } from './observe';
+import { nextDeadline, planDynos, type PlanInput, type Step } from './plan';
+import { Steps, type StepsOptions } from './steps';
+
+export interface ReconcilerOptions extends Omit<StepsOptions, 'kick'> {
+  /** Apps that are worked on at once. */
+  concurrency: number;
+}
+
+/** A plan that is not done after so many rounds is not converging: better say so than spin. */
+const MAX_ROUNDS = 30;
+/** Launches of one app at once: 20 dynos must not take 20 times as long as one. */
+const LAUNCHES_AT_ONCE = 8;
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 30_000;
+
+/**
+ * Keeps every app's containers in line with what the store says. Kicks carry no facts: each pass reads the whole
+ * state of one app from store and engine, plans, acts, and looks again until there is nothing left to do.
+ */
+export class Reconciler implements DynoManager {
+  readonly #options: ReconcilerOptions;
+  readonly #steps: Steps;
+  readonly #flights: SingleFlight<AppId>;
+  readonly #timers = new Map<AppId, () => void>();
+  readonly #failures = new Map<AppId, number>();
+  readonly #stopped = new AbortController();
+  #watchingSince: Date;
+  #watching: Promise<void> = Promise.resolve();
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    this.#watchingSince = options.clock.now();
+    this.#steps = new Steps({ ...options, kick: (appId) => this.kick(appId) });
+    this.#flights = new SingleFlight((appId) => this.#pass(appId), options.concurrency);
+  }
+
+  /** Begins to watch the engine, adopts what runs and starts what is missing. */
+  start(): void {
+    this.#watching = this.#watch();
+  }
+
+  /** Stops deciding. Dynos go on running; the next start adopts them. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    for (const cancel of this.#timers.values()) cancel();
+    this.#timers.clear();
+    await this.#steps.stop();
+    await this.#flights.stop();
+    await this.#watching;
+  }
+
+  kick(appId: AppId): void {
+    void this.#flights.kick(appId);
+  }
+
+  /** Resolves when no app is being worked on; for tests. */
+  settle(): Promise<void> {
+    return this.#flights.idle();
+  }
+
+  restart(appId: AppId, selection: DynoSelection): number {
+    const { store } = this.#options;
+    const chosen = store.dynos.of(appId).filter((dyno) => {
+      if (dyno.state === 'down') return false;
+      if ('name' in selection) return dynoName(dyno) === selection.name;
+      return 'type' in selection ? dyno.type === selection.type : true;
+    });
+    store.transaction(() => {
+      for (const dyno of chosen) this.#steps.retire(dyno, 'restart');
+    });
+    this.kick(appId);
+    return chosen.length;
+  }
+
+  async discard(appId: AppId): Promise<void> {
+    await this.#flights.kick(appId);
+  }
+
+  /** Looks at every app, also at those that only the engine knows; called on a timer against missed events. */
+  async resync(): Promise<void> {
+    const { store, engine, installationId, logger } = this.#options;
+    try {
+      const appIds = await observeAppIds(engine, installationId);
+      for (const app of store.apps.all()) appIds.add(app.id);
+      for (const appId of appIds) this.kick(appId);
+    } catch (error) {
+      logger.warn('resync failed', { error });
+    }
+  }
+
+  /** Follows the engine's events; after each loss of the stream everything is looked at anew. */
+  async #watch(): Promise<void> {
+    const { engine, installationId, clock, logger } = this.#options;
+    const { signal } = this.#stopped;
+    let retryMs = FIRST_RETRY_MS;
+    while (!this.#isStopped()) {
+      try {
+        await engine.info();
+        const events = engine.events(ownedLabels(installationId, 'dyno'), { signal });
+        this.#watchingSince = clock.now();
+        await this.resync();
+        retryMs = FIRST_RETRY_MS;
+        for await (const event of events) {
+          const appId = event.labels[APP_LABEL];
+          if (appId !== undefined) this.kick(appId as AppId);
+        }
+      } catch (error) {
+        if (this.#isStopped()) return;
+        logger.warn('the container engine is away', { error });
+      }
+      if (this.#isStopped()) return;
+      await sleep(clock, retryMs, signal).catch(() => undefined); // aborted: the loop's condition sees it
+      retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
+    }
+  }
+
+  async #pass(appId: AppId): Promise<void> {
+    if (this.#isStopped()) return;
+    this.#timers.get(appId)?.();
+    this.#timers.delete(appId);
+    try {
+      await this.#converge(appId);
+      this.#failures.delete(appId);
+    } catch (error) {
+      if (this.#isStopped()) return;
+      const failures = (this.#failures.get(appId) ?? 0) + 1;
+      this.#failures.set(appId, failures);
+      const unreachable = error instanceof EngineError && error.kind === 'unreachable';
+      this.#options.logger[unreachable ? 'warn' : 'error']('reconciling an app failed', {
+        app: appId,
+        error,
+      });
+      this.#kickAfter(appId, Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS));
+    }
+  }
+
+  async #converge(appId: AppId): Promise<void> {
+    const { store, clock, logger } = this.#options;
+    if (store.apps.get(appId) === undefined) {
+      await this.#removeAll(appId);
+      return;
+    }
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const input = await this.#read(appId);
+      const steps = planDynos(input);
+      if (steps.length === 0 || this.#isStopped()) {
+        const deadline = nextDeadline(input);
+        if (deadline !== null) {
+          this.#kickAfter(appId, Math.max(deadline.getTime() - clock.now().getTime(), 0));
+        }
+        return;
+      }
+      logger.debug('plan', { app: appId, steps: steps.map((step) => step.kind) });
+      await this.#execute(steps);
+    }
+    logger.error('an app does not settle', { app: appId });
+    this.#kickAfter(appId, LONGEST_RETRY_MS);
+  }
+
+  async #read(appId: AppId): Promise<PlanInput> {
+    const { store, engine, installationId, clock } = this.#options;
+    // The engine first: a row that is written meanwhile is then seen together with its missing container.
+    const containers = await observeApp(engine, installationId, appId);
+    const release = store.releases.current(appId);
+    const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
+    return {
+      desired: desiredDynos(release, slug, store.formations.of(appId)),
+      dynos: store.dynos.of(appId),
+      containers,
+      attended: this.#steps.attended,
+      stopping: this.#steps.stopping,
+      watchingSince: this.#watchingSince,
+      now: clock.now(),
+    };
+  }
+
+  async #execute(steps: readonly Step[]): Promise<void> {
+    const launches = steps.filter((step) => step.kind === 'launch');
+    for (const step of steps) {
+      if (step.kind !== 'launch') await this.#steps.run(step);
+    }
+    for (let next = 0; next < launches.length; next += LAUNCHES_AT_ONCE) {
+      await Promise.all(launches.slice(next, next + LAUNCHES_AT_ONCE).map((step) => this.#steps.run(step)));
+    }
+  }
+
+  async #removeAll(appId: AppId): Promise<void> {
+    const { engine, installationId } = this.#options;
+    for (const container of await engine.list(ownedLabels(installationId, 'dyno', { [APP_LABEL]: appId }))) {
+      await engine.remove(container.id);
+    }
+  }
+
+  #isStopped(): boolean {
+    return this.#stopped.signal.aborted;
+  }
+
+  #kickAfter(appId: AppId, delayMs: number): void {
+    this.#timers.get(appId)?.();
+    // setTimeout takes at most 2^31-1 ms; a longer wait is simply planned again.
+    const cancel = this.#options.clock.after(Math.min(delayMs, 2 ** 31 - 1), () => {
+      this.#timers.delete(appId);
+      this.kick(appId);
+    });
+    this.#timers.set(appId, cancel);
+  }
+}

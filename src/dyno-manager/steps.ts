@@ -1,0 +1,468 @@
+import type { Dyno, DynoState } from '../domain/dyno';
+import { dynoName } from '../domain/dyno';
+import type { AppId, DynoId } from '../domain/ids';
+import { EngineError, ignoring, type ContainerEngine, type ContainerId } from '../engine/engine';
+import { DYNO_LABEL } from '../engine/labels';
+import type { Clock } from '../lib/clock';
+import type { Logger } from '../lib/logger';
+import type { Logplex } from '../logplex/logplex';
+import type { Store } from '../store/store';
+import { judgeCrash } from './back-off';
+import { untilListening } from './boot-watch';
+import type { DesiredDyno } from './desired';
+import { dynoSpec, shownCommand } from './dyno-spec';
+import type { ObservedContainer } from './observe';
+import type { Step } from './plan';
+
+export interface StepsOptions {
+  store: Store;
+  engine: ContainerEngine;
+  logplex: Logplex;
+  clock: Clock;
+  logger: Logger;
+  installationId: string;
+  network: string;
+  caBundlePath?: string;
+  /** How long a container behind a published port must hold a connection to count as listening; 0 = direct. */
+  settleMs: number;
+  newId: () => string;
+  random: () => number;
+  /** A dyno's state or endpoint is another one now. */
+  changed: (appId: AppId) => void;
+  /** Something that a plan depends on has happened. */
+  kick: (appId: AppId) => void;
+}
+
+/** SIGTERM to SIGKILL (Dev Center "Dyno shutdown behavior"). */
+export const SHUTDOWN_MS = 30_000;
+/** After SIGKILL the kernel needs no longer than this, or the engine is stuck. */
+const KILL_MS = 10_000;
+/** How long an ended container's last lines are waited for. */
+const LAST_LINES_MS = 2000;
+const SIGTERM_EXIT = 143;
+
+interface Attention {
+  /** Ends once all output has been read. */
+  output: Promise<void>;
+  boot: AbortController;
+  follow: AbortController;
+}
+
+/**
+ * Carries out the steps of a plan, one dyno at a time; each is safe to repeat. Long waits (a container's output,
+ * its boot, its shutdown) run beside the plan and kick it when they end.
+ */
+export class Steps {
+  readonly #options: StepsOptions;
+  readonly #attended = new Map<DynoId, Attention>();
+  readonly #stopping = new Map<DynoId, Promise<void>>();
+  /** Time of the newest line read of each dyno, so that following again repeats none. */
+  readonly #readUntil = new Map<DynoId, Date>();
+  readonly #stopped = new AbortController();
+
+  constructor(options: StepsOptions) {
+    this.#options = options;
+  }
+
+  get attended(): ReadonlySet<DynoId> {
+    return new Set(this.#attended.keys());
+  }
+
+  get stopping(): ReadonlySet<DynoId> {
+    return new Set(this.#stopping.keys());
+  }
+
+  async run(step: Step): Promise<void> {
+    switch (step.kind) {
+      case 'insert':
+        this.#insert(this.#newDyno(step.desired, 0));
+        return;
+      case 'launch':
+        return this.#launch(step.dyno);
+      case 'attend':
+        this.#attend(step.dyno, step.container.id, step.container.endpoint);
+        return;
+      case 'boot-timeout':
+        return this.#bootTimeout(step.dyno, step.containerId);
+      case 'crash':
+        return this.#crash(step.dyno, step.container);
+      case 'retry':
+        this.#replace(step.dyno, step.desired);
+        return;
+      case 'recover':
+        return this.#recover(step.dyno, step.desired, step.container);
+      case 'retire':
+        this.retire(step.dyno, step.reason);
+        return;
+      case 'terminate':
+        this.#terminate(step.dyno, step.containerId);
+        return;
+      case 'discard':
+        return this.#discard(step.dyno, step.container);
+      case 'remove-orphan':
+        this.#options.logger.warn('removing a container that belongs to no dyno', {
+          container: step.containerId,
+        });
+        return this.#options.engine.remove(step.containerId);
+    }
+  }
+
+  /** The dyno is wanted no more, or not like this. Also what `ps:restart` does. */
+  retire(dyno: Dyno, reason: 'restart' | 'scale-down'): void {
+    if (reason === 'restart' && dyno.state !== 'crashed') this.#say(dyno, 'Restarting');
+    this.#move(dyno, 'down', reason === 'restart' ? 'starting' : 'down');
+    this.#attended.get(dyno.id)?.boot.abort();
+    this.#options.changed(dyno.appId);
+  }
+
+  /** Stops watching; containers go on. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    for (const attention of this.#attended.values()) {
+      attention.boot.abort();
+      attention.follow.abort();
+    }
+    await Promise.all([...this.#attended.values()].map((attention) => attention.output));
+    await Promise.all(this.#stopping.values());
+  }
+
+  // --- rows -------------------------------------------------------------------------------------------------
+
+  #newDyno(desired: DesiredDyno, crashCount: number): Omit<Dyno, 'appId'> {
+    const { clock, newId } = this.#options;
+    const now = clock.now();
+    return {
+      id: newId() as DynoId,
+      releaseId: desired.releaseId,
+      releaseVersion: desired.releaseVersion,
+      type: desired.type,
+      number: desired.number,
+      size: desired.size,
+      command: desired.command,
+      state: 'starting',
+      port: desired.type === 'web' ? this.#freePort() : null,
+      endpoint: null,
+      crashCount,
+      nextStartAt: null,
+      createdAt: now,
+      updatedAt: now,
+      startedAt: null,
+    };
+  }
+
+  #insert(dyno: Omit<Dyno, 'appId'>): void {
+    const { store, changed } = this.#options;
+    store.transaction(() => {
+      // The release may have gone with its app since the plan was made: then there is nothing to start.
+      const release = store.releases.get(dyno.releaseId);
+      if (release === undefined) return;
+      const row: Dyno = { ...dyno, appId: release.appId };
+      store.dynos.save(row);
+      this.#record(row, 'dyno.create', {});
+      store.afterCommit(() => changed(row.appId));
+    });
+  }
+
+  #replace(dyno: Dyno, desired: DesiredDyno): void {
+    const { store } = this.#options;
+    store.transaction(() => {
+      this.#move(dyno, 'down', 'starting');
+      store.dynos.delete(dyno.id);
+      this.#insert(this.#newDyno(desired, dyno.crashCount));
+    });
+  }
+
+  /** Stores the new state and says so; `shown` where the log names another one (a restart goes "to starting"). */
+  #move(dyno: Dyno, state: DynoState, shown: string = state, more: Partial<Dyno> = {}): void {
+    const { store, clock } = this.#options;
+    store.transaction(() => {
+      const current = store.dynos.get(dyno.id);
+      if (current === undefined) return;
+      store.dynos.save({ ...current, ...more, state, updatedAt: clock.now() });
+      this.#record(current, 'dyno.state', { from: current.state, to: state });
+      if (current.state !== shown) {
+        store.afterCommit(() => this.#say(dyno, `State changed from ${current.state} to ${shown}`));
+      }
+    });
+  }
+
+  #record(dyno: Dyno, kind: string, payload: Record<string, unknown>): void {
+    const { store, clock } = this.#options;
+    store.events.append({
+      appId: dyno.appId,
+      kind,
+      payload: { dyno: dynoName(dyno), id: dyno.id, release: dyno.releaseVersion, ...payload },
+      actor: 'dyno-manager',
+      at: clock.now(),
+    });
+  }
+
+  #say(dyno: Dyno, text: string): void {
+    this.#options.logplex.heroku(dyno.appId, dynoName(dyno), text);
+  }
+
+  #freePort(): number {
+    const taken = this.#options.store.dynos.ports();
+    for (;;) {
+      // Dev Center "Dyno startup behavior" promises no range; 3000 to 60000 is what is seen.
+      const port = 3000 + Math.floor(this.#options.random() * 57_000);
+      if (!taken.has(port)) return port;
+    }
+  }
+
+  // --- containers -------------------------------------------------------------------------------------------
+
+  async #launch(dyno: Dyno): Promise<void> {
+    const { store, engine, installationId, network, caBundlePath, clock, changed } = this.#options;
+    const app = store.apps.get(dyno.appId);
+    const release = store.releases.get(dyno.releaseId);
+    const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
+    if (app === undefined || release === undefined || slug === undefined) return;
+    const spec = dynoSpec({
+      installationId,
+      network,
+      app,
+      dyno,
+      release,
+      slug,
+      ...(caBundlePath === undefined ? {} : { caBundlePath }),
+    });
+    try {
+      let containerId: ContainerId;
+      try {
+        containerId = await engine.create(spec);
+      } catch (error) {
+        if (!(error instanceof EngineError) || error.kind !== 'conflict') throw error;
+        const existing = await engine.inspect(spec.name);
+        if (existing.labels[DYNO_LABEL] !== dyno.id) throw error;
+        containerId = existing.id;
+      }
+      this.#say(dyno, `Starting process with command \`${shownCommand(dyno)}\``);
+      await engine.start(containerId);
+      const { endpoint } = await engine.inspect(containerId);
+      const current = store.dynos.get(dyno.id);
+      if (current === undefined) return;
+      store.dynos.save({ ...current, startedAt: clock.now(), endpoint: endpoint ?? null });
+      changed(dyno.appId);
+      this.#attend(current, containerId, endpoint ?? null);
+    } catch (error) {
+      if (!(error instanceof EngineError) || error.kind === 'unreachable') throw error;
+      this.#failToLaunch(dyno, error);
+    }
+  }
+
+  /** The engine refused the container: counted like a crash, so that it is tried again, less and less often. */
+  #failToLaunch(dyno: Dyno, error: EngineError): void {
+    const { logger, changed } = this.#options;
+    logger.error('dyno could not be launched', { dyno: dynoName(dyno), app: dyno.appId, error });
+    this.#say(dyno, `Error R99 (Platform error) -> Failed to launch the dyno: ${error.message}`);
+    this.#moveToCrashed(dyno);
+    changed(dyno.appId);
+  }
+
+  #attend(dyno: Dyno, containerId: ContainerId, endpoint: Dyno['endpoint']): void {
+    if (this.#attended.has(dyno.id)) return;
+    const { store, clock, changed, kick } = this.#options;
+    const boot = new AbortController();
+    const follow = new AbortController();
+    const attention: Attention = { boot, follow, output: this.#follow(dyno, containerId, follow.signal) };
+    this.#attended.set(dyno.id, attention);
+
+    const current = store.dynos.get(dyno.id);
+    if (current === undefined || current.state === 'down') return;
+    if (endpoint !== null && !sameEndpoint(endpoint, current.endpoint)) {
+      store.dynos.save({ ...current, endpoint });
+      changed(dyno.appId);
+    }
+    if (current.state !== 'starting') return;
+    if (dyno.port === null || endpoint === null) {
+      // Only web dynos have a port to wait for.
+      this.#becomeUp(dyno);
+      return;
+    }
+    untilListening(endpoint, { clock, signal: boot.signal, settleMs: this.#options.settleMs }).then(
+      () => this.#becomeUp(dyno),
+      // Aborted: the dyno ended or is to end, which a plan sees for itself.
+      () => kick(dyno.appId),
+    );
+  }
+
+  #becomeUp(dyno: Dyno): void {
+    const { store, changed, kick } = this.#options;
+    if (store.dynos.get(dyno.id)?.state !== 'starting') return;
+    this.#move(dyno, 'up');
+    changed(dyno.appId);
+    kick(dyno.appId);
+  }
+
+  async #follow(dyno: Dyno, containerId: ContainerId, signal: AbortSignal): Promise<void> {
+    const { engine, logplex, logger } = this.#options;
+    const process = dynoName(dyno);
+    try {
+      const since = this.#readUntil.get(dyno.id);
+      const lines = engine.logs(containerId, {
+        follow: true,
+        signal,
+        ...(since === undefined ? {} : { since }),
+      });
+      for await (const line of lines) {
+        this.#readUntil.set(dyno.id, line.at);
+        logplex.append(dyno.appId, { at: line.at, source: 'app', process, text: line.text });
+      }
+    } catch (error) {
+      // The output stays with the container; when the engine is back, the dyno is attended again.
+      if (!signal.aborted)
+        logger.warn('lost the output of a dyno', { dyno: process, app: dyno.appId, error });
+    } finally {
+      if (!signal.aborted) {
+        this.#attended.get(dyno.id)?.boot.abort();
+        this.#attended.delete(dyno.id);
+        this.#options.kick(dyno.appId);
+      }
+    }
+  }
+
+  async #bootTimeout(dyno: Dyno, containerId: ContainerId): Promise<void> {
+    this.#say(
+      dyno,
+      'Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch',
+    );
+    this.#say(dyno, 'Stopping process with SIGKILL');
+    await this.#killAndWait(containerId);
+  }
+
+  async #crash(dyno: Dyno, container: ObservedContainer): Promise<void> {
+    await this.#settleOutput(dyno.id);
+    this.#say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
+    this.#moveToCrashed(dyno);
+    this.#options.changed(dyno.appId);
+    await this.#options.engine.remove(container.id);
+  }
+
+  #moveToCrashed(dyno: Dyno): void {
+    const now = this.#options.clock.now();
+    const ranMs = dyno.startedAt === null ? 0 : now.getTime() - dyno.startedAt.getTime();
+    const verdict = judgeCrash(dyno.crashCount, ranMs);
+    this.#move(dyno, 'crashed', 'crashed', {
+      crashCount: verdict.crashCount,
+      nextStartAt: new Date(now.getTime() + verdict.delayMs),
+      endpoint: null,
+    });
+  }
+
+  async #recover(dyno: Dyno, desired: DesiredDyno, container: ObservedContainer | null): Promise<void> {
+    this.#options.logger.warn('replacing a dyno whose container ended unobserved', {
+      dyno: dynoName(dyno),
+      app: dyno.appId,
+    });
+    await this.#settleOutput(dyno.id);
+    if (container !== null) {
+      this.#say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
+      await this.#options.engine.remove(container.id);
+    }
+    this.#replace(dyno, desired);
+  }
+
+  #terminate(dyno: Dyno, containerId: ContainerId): void {
+    if (this.#stopping.has(dyno.id)) return;
+    this.#attend(dyno, containerId, null);
+    const done = this.#shutDown(dyno, containerId)
+      .catch((error: unknown) => {
+        if (this.#stopped.signal.aborted) return;
+        this.#options.logger.warn('could not stop a dyno, trying again', { dyno: dynoName(dyno), error });
+      })
+      .finally(() => {
+        this.#stopping.delete(dyno.id);
+        this.#options.kick(dyno.appId);
+      });
+    this.#stopping.set(dyno.id, done);
+  }
+
+  async #shutDown(dyno: Dyno, containerId: ContainerId): Promise<void> {
+    const { engine, clock } = this.#options;
+    this.#say(dyno, 'Stopping all processes with SIGTERM');
+    await this.#signalAll(containerId, 'TERM');
+    const patience = new AbortController();
+    const cancel = clock.after(SHUTDOWN_MS, () => patience.abort());
+    const signal = AbortSignal.any([patience.signal, this.#stopped.signal]);
+    try {
+      await engine.wait(containerId, { signal });
+    } catch (error) {
+      if (error instanceof EngineError && error.kind === 'not_found') return;
+      if (!patience.signal.aborted) throw error;
+      this.#say(
+        dyno,
+        'Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM',
+      );
+      this.#say(dyno, 'Stopping remaining processes with SIGKILL');
+      await this.#killAndWait(containerId);
+    } finally {
+      cancel();
+    }
+  }
+
+  /**
+   * Heroku signals all processes of a dyno, while the engine can only signal the first. kill(2) with -1 reaches
+   * all that the dyno's user may signal, but for the caller and the init.
+   */
+  async #signalAll(containerId: ContainerId, signal: 'TERM'): Promise<void> {
+    const { engine, logger } = this.#options;
+    try {
+      const { exitCode } = await engine.exec(containerId, ['/bin/bash', '-c', `kill -${signal} -1`], {
+        timeoutMs: 5000,
+      });
+      if (exitCode === 0) return;
+    } catch (error) {
+      if (error instanceof EngineError && error.kind === 'unreachable') throw error;
+      logger.debug('could not signal inside the container', { container: containerId, error });
+    }
+    await engine.kill(containerId, `SIG${signal}`).catch(ignoring('not_running', 'not_found'));
+  }
+
+  async #killAndWait(containerId: ContainerId): Promise<void> {
+    const { engine, clock } = this.#options;
+    await engine.kill(containerId, 'SIGKILL').catch(ignoring('not_running', 'not_found'));
+    const patience = new AbortController();
+    const cancel = clock.after(KILL_MS, () => patience.abort());
+    try {
+      await engine
+        .wait(containerId, { signal: AbortSignal.any([patience.signal, this.#stopped.signal]) })
+        .catch(ignoring('not_found'));
+    } finally {
+      cancel();
+    }
+  }
+
+  async #discard(dyno: Dyno, container: ObservedContainer | null): Promise<void> {
+    await this.#settleOutput(dyno.id);
+    if (container !== null && container.state !== 'created') {
+      this.#say(dyno, `Process exited with status ${container.exitCode ?? SIGTERM_EXIT}`);
+    }
+    if (container !== null) await this.#options.engine.remove(container.id);
+    this.#options.store.dynos.delete(dyno.id);
+    this.#options.changed(dyno.appId);
+  }
+
+  /** Lets an ended container's last lines come before what is said about its end. */
+  async #settleOutput(dynoId: DynoId): Promise<void> {
+    const attention = this.#attended.get(dynoId);
+    if (attention === undefined) {
+      this.#readUntil.delete(dynoId);
+      return;
+    }
+    let cancel = (): void => undefined;
+    const timeout = new Promise<void>((resolve) => {
+      cancel = this.#options.clock.after(LAST_LINES_MS, resolve);
+    });
+    await Promise.race([attention.output, timeout]);
+    cancel();
+    attention.boot.abort();
+    attention.follow.abort();
+    this.#attended.delete(dynoId);
+    this.#readUntil.delete(dynoId);
+  }
+}
+
+function sameEndpoint(a: Dyno['endpoint'], b: Dyno['endpoint']): boolean {
+  return a?.host === b?.host && a?.port === b?.port;
+}
