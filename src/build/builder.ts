@@ -370,7 +370,7 @@ export class Builder {
       const header = await result.header();
       if (header === undefined) return undefined;
       await pump.caughtUp(signal);
-      if ('failure' in header) throw this.#explain(header.failure);
+      if ('failure' in header) throw await this.#explain(id, header.failure, signal);
       const compiledAt = clock.now().getTime();
       const lastBuildpack = header.slug.buildpacks.at(-1) ?? '';
       const release = parseReleaseInfo(header.slug.release, lastBuildpack);
@@ -386,7 +386,11 @@ export class Builder {
     throw await this.#unexpectedEnd(id, exitCode, request);
   }
 
-  #explain(failure: RunnerFailure): BuildFailure {
+  async #explain(id: ContainerId, failure: RunnerFailure, signal: AbortSignal): Promise<BuildFailure> {
+    // Only known once the container has ended: a compile that fails for want of memory just says "Killed".
+    await this.#options.engine.wait(id, { signal });
+    const { oomKilled } = await this.#options.engine.inspect(id);
+    if (oomKilled === true) return this.#outOfMemory();
     const buildpack = withoutCredentials(failure.buildpack);
     switch (failure.kind) {
       case 'not_detected':
@@ -411,12 +415,14 @@ export class Builder {
 
   async #unexpectedEnd(id: ContainerId, exitCode: number, request: BuildRequest): Promise<BuildFailure> {
     const { oomKilled } = await this.#options.engine.inspect(id);
-    if (oomKilled === true) {
-      const limit = formatSize(this.#limits.memoryBytes);
-      return new BuildFailure('memory', `The build needed more than its ${limit} of memory and was ended.`);
-    }
+    if (oomKilled === true) return this.#outOfMemory();
     this.#options.logger.warn('build container ended without a result', { build: request.buildId, exitCode });
     return new BuildFailure('container', `The build ended unexpectedly with status ${exitCode}.`);
+  }
+
+  #outOfMemory(): BuildFailure {
+    const limit = formatSize(this.#limits.memoryBytes);
+    return new BuildFailure('memory', `Push rejected, the build needed more than its ${limit} of memory.`);
   }
 
   /** Equal slugs on equal stacks are one image. */
