@@ -342,6 +342,20 @@ describe('refusing', () => {
     expect(answer).toContain('Allow: GET');
   });
 
+  test.each([
+    ['an upgrade', 'GET / HTTP/1.1\r\nHost: demo.localhost\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'],
+    ['a CONNECT', 'CONNECT demo.localhost:80 HTTP/1.1\r\nHost: demo.localhost\r\n\r\n'],
+    ['garbage', '\x16\x03\x01\r\n\r\n'],
+  ])('cuts a connection with %s behind an unanswered request', async (_what, text) => {
+    const dyno = await serving(() => undefined);
+    const client = bench.client().write('GET / HTTP/1.1\r\nHost: demo.localhost\r\n\r\n');
+    await eventually(() => dyno.received !== '', 'request at the dyno');
+    client.write(text);
+    expect(await client.end()).toBe('');
+    expect(await bench.daemon.line()).toContain('code=H27');
+    expect(statusOf(await bench.request('GET / HTTP/1.1\nHost: other'))).toBe(404);
+  });
+
   test('refuses any other expectation with 417', async () => {
     await serving(HELLO);
     expect(statusOf(await bench.get('/', '\nExpect: miracles'))).toBe(417);
