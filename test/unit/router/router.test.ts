@@ -467,9 +467,9 @@ describe('a dyno that fails', () => {
             socket.write('x');
             left -= 1;
             if (left === 0) clearInterval(timer);
-          }, 30);
+          }, 80);
         }),
-      { timeouts: { idleMs: 120 } },
+      { timeouts: { idleMs: 400 } },
     );
     expect((await bench.get()).endsWith('xxxxxxxx')).toBe(true);
   });
@@ -510,7 +510,7 @@ describe('a client that fails', () => {
           socket.write('HTTP/1.1 200 OK\r\nContent-Length: 90000000\r\n\r\n');
           socket.write(Buffer.alloc(30_000_000));
         }),
-      { timeouts: { idleMs: 150 } },
+      { timeouts: { idleMs: 600 } },
     );
     const client = bench.client();
     client.socket.pause();
