@@ -155,8 +155,16 @@ export class Exchange {
 
   /** The client's body turned out to be no HTTP. */
   bodyBroken(): void {
+    // Answered early, and the rest of the body was only being read off.
+    if (this.#done) this.#clientSocket.destroy();
     this.#connection?.socket.destroy();
     this.#fail(badRequest('bad chunk'));
+  }
+
+  /** The router itself failed. */
+  brokenDown(): void {
+    this.#connection?.socket.destroy();
+    this.#fail(routerError('H99'));
   }
 
   /** The router stops and cannot wait any longer. */

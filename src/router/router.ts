@@ -97,8 +97,11 @@ export class Router {
   readonly #servers: Server[] = [];
   readonly #clients = new Set<Socket>();
   readonly #exchanges = new Set<Exchange>();
-  /** The latest exchange of a client's connection, for what its parser finds wrong later. */
-  readonly #current = new WeakMap<Socket, Exchange>();
+  /** The latest exchange of a client's connection, for what comes on it later. */
+  readonly #latest = new WeakMap<
+    Socket,
+    { exchange: Exchange; request: IncomingMessage; response: ServerResponse }
+  >();
   readonly #active = new Map<string, number>();
   #index = new RouteIndex(EMPTY_TABLE);
   #httpPort = 0;
@@ -299,10 +302,12 @@ export class Router {
     server.on('checkContinue', begin('continue'));
     server.on('checkExpectation', begin('unsupported'));
     server.on('upgrade', (request, socket, head) => this.#onUpgrade(server, request, socketOf(socket), head));
-    server.on('connect', (_request, socket) => {
+    server.on('connect', (_request, stream) => {
+      const socket = socketOf(stream);
       // "HTTP Routing": CONNECT is not supported.
       const answer = plainAnswer(405, 'Method not allowed', 'This router is no forwarding proxy.');
-      writeBare(socketOf(socket), answer, 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n');
+      if (this.#answering(socket)) socket.destroy();
+      else writeBare(socket, answer, 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n');
     });
     server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
       this.#onClientError(error, socketOf(socket)),
@@ -318,15 +323,30 @@ export class Router {
   }): void {
     const exchange = new Exchange(this.#context, client);
     this.#exchanges.add(exchange);
-    this.#current.set(client.request.socket, exchange);
+    const { request, response } = client;
+    this.#latest.set(request.socket, { exchange, request, response });
     exchange.run().catch((error: unknown) => {
       // A bug of ours: the client shall not wait for it to be found.
       this.#options.logger.error('request handling failed', { error });
-      exchange.forceClose();
+      exchange.brokenDown();
     });
   }
 
+  /**
+   * Whether an answer is on its way. Node hands the bare socket over for what comes next on it all the same; a client
+   * that sends such a thing without waiting cannot be served in order, and loses its connection.
+   */
+  #answering(socket: Socket): boolean {
+    const latest = this.#latest.get(socket);
+    return latest !== undefined && !latest.response.writableFinished;
+  }
+
   #onUpgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void {
+    if (this.#answering(socket)) {
+      socket.on('error', () => socket.destroy());
+      socket.destroy();
+      return;
+    }
     if (announcesBody(pairsOf(request.rawHeaders))) {
       // Node takes what follows the head of an Upgrade request for the other protocol. Clients that offer `h2c` with
       // each request, a POST too, mean a body: the offer is ignored and the request parsed as any other.
@@ -340,12 +360,12 @@ export class Router {
 
   /** What Node's parser refuses: never parsed leniently (RFC 9112 §6.3, contradictory framing among it). */
   #onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-    const exchange = this.#current.get(socket);
-    if (error.code?.startsWith('HPE_') && exchange && this.#exchanges.has(exchange)) {
-      exchange.bodyBroken();
+    const latest = this.#latest.get(socket);
+    if (error.code?.startsWith('HPE_') && latest && !latest.request.complete) {
+      latest.exchange.bodyBroken();
       return;
     }
-    if (!socket.writable || error.code === 'ECONNRESET') {
+    if (!socket.writable || error.code === 'ECONNRESET' || this.#answering(socket)) {
       socket.destroy();
       return;
     }

@@ -145,7 +145,7 @@ describe('router link', () => {
   });
 
   test('connects anew and sends the table again when the router is restarted', async () => {
-    const link = aLink({ spawnGraceMs: 20 });
+    const link = aLink();
     const table = aTable(anApp());
     link.publish(table);
     link.start();
@@ -174,7 +174,7 @@ describe('router link', () => {
   test('tries again after the grace period when a router could not be started', async () => {
     let starts = 0;
     const link = aLink({
-      spawnGraceMs: 30,
+      spawnGraceMs: 500,
       spawnRouter: async () => {
         starts += 1;
         if (starts === 1) throw new Error('port taken');
@@ -230,7 +230,7 @@ describe('router link', () => {
   });
 
   test('ends the router on request and does not start it again', async () => {
-    const link = aLink({ spawnGraceMs: 0 });
+    const link = aLink();
     link.start();
     await link.settled(soon());
     await link.shutdownRouter(2000);

@@ -342,6 +342,20 @@ describe('refusing', () => {
     expect(answer).toContain('Allow: GET');
   });
 
+  test.each([
+    ['an upgrade', 'GET / HTTP/1.1\r\nHost: demo.localhost\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'],
+    ['a CONNECT', 'CONNECT demo.localhost:80 HTTP/1.1\r\nHost: demo.localhost\r\n\r\n'],
+    ['garbage', '\x16\x03\x01\r\n\r\n'],
+  ])('cuts a connection with %s behind an unanswered request', async (_what, text) => {
+    const dyno = await serving(() => undefined);
+    const client = bench.client().write('GET / HTTP/1.1\r\nHost: demo.localhost\r\n\r\n');
+    await eventually(() => dyno.received !== '', 'request at the dyno');
+    client.write(text);
+    expect(await client.end()).toBe('');
+    expect(await bench.daemon.line()).toContain('code=H27');
+    expect(statusOf(await bench.request('GET / HTTP/1.1\nHost: other'))).toBe(404);
+  });
+
   test('refuses any other expectation with 417', async () => {
     await serving(HELLO);
     expect(statusOf(await bench.get('/', '\nExpect: miracles'))).toBe(417);
@@ -453,9 +467,9 @@ describe('a dyno that fails', () => {
             socket.write('x');
             left -= 1;
             if (left === 0) clearInterval(timer);
-          }, 30);
+          }, 80);
         }),
-      { timeouts: { idleMs: 120 } },
+      { timeouts: { idleMs: 400 } },
     );
     expect((await bench.get()).endsWith('xxxxxxxx')).toBe(true);
   });
@@ -496,7 +510,7 @@ describe('a client that fails', () => {
           socket.write('HTTP/1.1 200 OK\r\nContent-Length: 90000000\r\n\r\n');
           socket.write(Buffer.alloc(30_000_000));
         }),
-      { timeouts: { idleMs: 150 } },
+      { timeouts: { idleMs: 600 } },
     );
     const client = bench.client();
     client.socket.pause();
