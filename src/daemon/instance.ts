@@ -1,5 +1,5 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { isHeld } from './lock';
 import type { Paths } from './paths';
 
 /** What a running daemon says of itself in its data folder, for `status`, `env` and `down`. */
@@ -30,19 +30,5 @@ export async function findInstance(paths: Paths): Promise<Instance | undefined> 
     // No file: no daemon was started here, or it ended in order. Half a file can't be: it is renamed into place.
     return undefined;
   }
-  return (await answers(paths.hookSocket)) ? instance : undefined;
-}
-
-/** Only a daemon at work listens on its socket; the file of a killed one refuses. */
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(socketPath);
-    const finish = (result: boolean): void => {
-      socket.destroy();
-      resolve(result);
-    };
-    socket.once('connect', () => finish(true));
-    socket.once('error', () => finish(false));
-    socket.setTimeout(2000, () => finish(false));
-  });
+  return (await isHeld(paths.lockSocket)) ? instance : undefined;
 }

@@ -41,6 +41,12 @@ export class Paths {
   get pid(): string {
     return path.join(this.run, 'daemon.json');
   }
+  get lockSocket(): string {
+    return path.join(this.run, 'daemon.sock');
+  }
+  get hooks(): string {
+    return path.join(this.run, 'hooks');
+  }
   get hookSocket(): string {
     return path.join(this.run, 'git-hook.sock');
   }
