@@ -22,23 +22,19 @@ export interface ControlServerOptions {
 }
 
 /**
- * The unix socket to which the daemon connects (protocol.ts). One daemon counts: the newest connection, since an
- * older one can only be the leftover of a daemon that is gone or going.
+ * The unix socket to which the daemon connects (protocol.ts). The newest connection counts, since an older one can only
+ * be the leftover of a daemon that is gone or going. It is closed with the newer one's first message, not before: a
+ * router that is started twice connects just to see whether there is one, and must not take the daemon's place.
  */
 export class ControlServer {
   readonly #options: ControlServerOptions;
   readonly #server: Server;
-  /** Every open connection, also those already replaced. */
-  readonly #sockets = new Set<Socket>();
-  #daemon: Socket | null = null;
+  /** Open connections, the newest last. */
+  #sockets: Socket[] = [];
 
   constructor(options: ControlServerOptions) {
     this.#options = options;
     this.#server = createServer((socket) => this.#accept(socket));
-  }
-
-  get connected(): boolean {
-    return this.#daemon !== null;
   }
 
   /** Rejects when another router answers at the socket. */
@@ -71,8 +67,8 @@ export class ControlServer {
 
   /** false when no daemon is connected or it does not keep up: then nothing was sent. */
   send(message: RouterMessage): boolean {
-    const socket = this.#daemon;
-    if (socket === null || !socket.writable || socket.writableLength > MAX_UNSENT_BYTES) return false;
+    const socket = this.#sockets.at(-1);
+    if (socket === undefined || !socket.writable || socket.writableLength > MAX_UNSENT_BYTES) return false;
     write(socket, message);
     return true;
   }
@@ -98,14 +94,13 @@ export class ControlServer {
 
   #accept(socket: Socket): void {
     const { logger } = this.#options;
-    this.#daemon?.end();
-    this.#daemon = socket;
-    this.#sockets.add(socket);
+    this.#sockets.push(socket);
     // The highest version of this connection. A new daemon may begin lower: its data folder may have been restored.
     let version = -1;
     const reader = new LineReader(MAX_LINE_BYTES, (line) => {
       const message = parseDaemonMessage(line);
-      if (this.#daemon !== socket) return;
+      if (this.#sockets.at(-1) !== socket) return;
+      for (const older of this.#sockets.slice(0, -1)) older.end();
       switch (message.type) {
         case 'routes': {
           const served = message.table.version < version ? version : this.#options.onTable(message.table);
@@ -130,8 +125,10 @@ export class ControlServer {
     });
     socket.on('error', (error) => logger.debug('daemon connection failed', { error }));
     socket.on('close', () => {
-      this.#sockets.delete(socket);
-      if (this.#daemon === socket) this.#daemon = null;
+      const wasDaemon = this.#sockets.at(-1) === socket;
+      this.#sockets = this.#sockets.filter((other) => other !== socket);
+      // The one before counts again, and may have missed something.
+      if (wasDaemon && this.#sockets.length > 0) this.#options.onDaemon();
     });
     write(socket, this.#options.hello());
     this.#options.onDaemon();

@@ -1,4 +1,5 @@
 import { systemClock } from '../lib/clock';
+import { deferred } from '../lib/deferred';
 import type { Logger } from '../lib/logger';
 import { DEFAULT_TIMEOUTS, Router, type RouterLimits, type RouterOptions } from './router';
 import type { RouterTimeouts } from './exchange';
@@ -22,39 +23,35 @@ const STOP_MARGIN_MS = 3_000;
  */
 export async function runRouter(config: RouterConfig): Promise<void> {
   const { logger } = config;
-  await new Promise<void>((resolve, reject) => {
-    let stopping = false;
-    const stop = (reason: string): void => {
-      if (stopping) {
-        logger.warn('router ended without waiting', { reason });
-        process.exit(1);
-      }
-      stopping = true;
-      logger.info('router stopping', { reason });
-      const drainMs = config.timeouts?.drainMs ?? DEFAULT_TIMEOUTS.drainMs;
-      systemClock.after(drainMs + STOP_MARGIN_MS, () => {
-        logger.error('router did not stop in time');
-        process.exit(1);
-      });
-      router.stop().then(finish, finish);
-    };
-    const onSigterm = (): void => stop('SIGTERM');
-    const onSigint = (): void => stop('SIGINT');
-    const finish = (error?: unknown): void => {
-      process.off('SIGTERM', onSigterm);
-      process.off('SIGINT', onSigint);
-      if (error === undefined) resolve();
-      else reject(error instanceof Error ? error : new Error('router failed', { cause: error }));
-    };
-    const router = new Router({
-      ...config,
-      clock: systemClock,
-      onShutdown: () => {
-        if (!stopping) stop('shutdown');
-      },
-    });
-    process.on('SIGTERM', onSigterm);
-    process.on('SIGINT', onSigint);
-    router.start().catch(finish);
+  const asked = deferred<string>();
+  const router = new Router({
+    ...config,
+    clock: systemClock,
+    onShutdown: () => asked.resolve('shutdown'),
   });
+  let signals = 0;
+  const onSignal = (signal: string): void => {
+    signals += 1;
+    if (signals > 1) {
+      logger.warn('router ended without waiting', { signal });
+      process.exit(1);
+    }
+    asked.resolve(signal);
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  try {
+    await router.start();
+    logger.info('router stopping', { reason: await asked.promise });
+    const drainMs = config.timeouts?.drainMs ?? DEFAULT_TIMEOUTS.drainMs;
+    const cancel = systemClock.after(drainMs + STOP_MARGIN_MS, () => {
+      logger.error('router did not stop in time');
+      process.exit(1);
+    });
+    await router.stop();
+    cancel();
+  } finally {
+    process.off('SIGTERM', onSignal);
+    process.off('SIGINT', onSignal);
+  }
 }

@@ -1,0 +1,70 @@
+import { complaint } from './output';
+
+export type BuildFailureKind =
+  | 'not_detected'
+  | 'incompatible'
+  | 'buildpack'
+  | 'compile'
+  | 'release'
+  | 'procfile'
+  | 'source'
+  | 'too_large'
+  | 'timeout'
+  | 'canceled'
+  | 'memory'
+  | 'disk'
+  | 'engine'
+  | 'container'
+  | 'not_supported';
+
+/** Why a build came to nothing, in words for the one who pushed. */
+export class BuildFailure extends Error {
+  override readonly name = 'BuildFailure';
+
+  /** `message` is one sentence for the record; `lines` (without line ends) are what the client sees. */
+  constructor(
+    readonly kind: BuildFailureKind,
+    message: string,
+    readonly lines: readonly string[] = [complaint(message)],
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
+/** Texts of Heroku's build system, as seen in transcripts of pushes. */
+export function notDetected(): BuildFailure {
+  return new BuildFailure('not_detected', 'No default language could be detected for this app.', [
+    complaint('No default language could be detected for this app.'),
+    '\t\t\tHINT: This occurs when Heroku cannot detect the buildpack to use for this application automatically.',
+    '\t\t\tSee https://devcenter.heroku.com/articles/buildpacks',
+  ]);
+}
+
+export function incompatible(buildpack: string): BuildFailure {
+  return new BuildFailure('incompatible', `App not compatible with buildpack: ${buildpack}`);
+}
+
+export function compileFailed(name: string): BuildFailure {
+  return new BuildFailure('compile', `Push rejected, failed to compile ${name} app.`);
+}
+
+export function slugTooLarge(size: string, max: string): BuildFailure {
+  const message = `Compiled slug size: ${size} is too large (max is ${max}).`;
+  return new BuildFailure('too_large', message, [
+    complaint(message),
+    complaint('See: http://devcenter.heroku.com/articles/slug-size'),
+  ]);
+}
+
+export function engineWentAway(cause: unknown): BuildFailure {
+  return new BuildFailure(
+    'engine',
+    'The container engine went away during the build.',
+    [
+      complaint('The container engine went away during the build, which is lost.'),
+      complaint('Push again once it is back.'),
+    ],
+    { cause },
+  );
+}

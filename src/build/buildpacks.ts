@@ -1,0 +1,116 @@
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { BuildFailure } from './build-failure';
+import { complaint } from './output';
+
+/** Where a buildpack comes from. `name` is how the output calls it; it has no credentials in it. */
+export type BuildpackSource =
+  | { kind: 'directory'; name: string; directory: string }
+  | { kind: 'git'; name: string; url: string; ref: string }
+  | { kind: 'archive'; name: string; url: string };
+
+/** The order in which Heroku tries its own ones on an app without buildpack (Dev Center "Buildpacks"). */
+const DETECT_ORDER = [
+  'ruby',
+  'nodejs',
+  'clojure',
+  'python',
+  'java',
+  'gradle',
+  'scala',
+  'php',
+  'go',
+  'dotnet',
+];
+
+export interface BuildpackCatalog {
+  /** `heroku/nodejs` → its folder on this machine. */
+  bundled: ReadonlyMap<string, string>;
+  /** May an app name a folder of this machine with file:///…? */
+  allowLocal: boolean;
+}
+
+/** Every folder of `directory` that has a bin/detect is `heroku/<its name>`. */
+export async function bundledBuildpacks(directory: string): Promise<Map<string, string>> {
+  const entries = await readdir(directory, { withFileTypes: true });
+  return new Map(
+    entries
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => [`heroku/${entry.name}`, path.join(directory, entry.name)]),
+  );
+}
+
+/** What an app without buildpacks is tried with: Heroku's languages in its order, then whatever else is bundled. */
+export function detectableBuildpacks(catalog: BuildpackCatalog): BuildpackSource[] {
+  const languages = DETECT_ORDER.map((language) => `heroku/${language}`);
+  const others = [...catalog.bundled.keys()].filter((name) => !languages.includes(name)).sort();
+  return [...languages, ...others].flatMap((name) => {
+    const directory = catalog.bundled.get(name);
+    return directory === undefined ? [] : [{ kind: 'directory' as const, name, directory }];
+  });
+}
+
+const OFFICIAL_GIT = /^(?:https?|git):\/\/github\.com\/heroku\/heroku-buildpack-([\w-]+?)(?:\.git)?\/?$/;
+const OFFICIAL_ARCHIVE =
+  /^https:\/\/(?:buildpack-registry|codon-buildpacks)\.s3\.amazonaws\.com\/buildpacks\/heroku\/([\w-]+)\.tgz$/;
+const REGISTRY_NAME = /^([\w.-]+)\/([\w.-]+)$/;
+
+/** Throws BuildFailure for what no buildpack can be fetched from. */
+export function resolveBuildpack(stored: string, catalog: BuildpackCatalog): BuildpackSource {
+  const text = stored.trim().replace(/^urn:buildpack:/, '');
+  const official = OFFICIAL_GIT.exec(text)?.[1] ?? OFFICIAL_ARCHIVE.exec(text)?.[1];
+  const name = official === undefined ? text : `heroku/${official}`;
+  const directory = catalog.bundled.get(name);
+  if (directory !== undefined) return { kind: 'directory', name, directory };
+
+  const registered = REGISTRY_NAME.exec(text);
+  if (registered !== null) {
+    if (registered[1] === 'heroku') {
+      const url = `https://github.com/heroku/heroku-buildpack-${registered[2] ?? ''}.git`;
+      return { kind: 'git', name: text, url, ref: '' };
+    }
+    // Where Heroku's registry keeps the published version of everybody else's (Dev Center "Buildpack Registry").
+    const url = `https://buildpack-registry.s3.amazonaws.com/buildpacks/${text}.tgz`;
+    return { kind: 'archive', name: text, url };
+  }
+  return resolveUrl(text, catalog.allowLocal);
+}
+
+function resolveUrl(text: string, allowLocal: boolean): BuildpackSource {
+  // Control characters separate the fields of what the runner reads.
+  // eslint-disable-next-line no-control-regex -- see above
+  if (!URL.canParse(text) || /[\x00-\x20\x7f]/.test(text)) throw unusable(text, 'it is no URL');
+  const url = new URL(text);
+  const ref = decodeURIComponent(url.hash.slice(1));
+  const name = withoutCredentials(text);
+  switch (url.protocol) {
+    case 'file:':
+      if (!allowLocal) throw unusable(name, 'buildpacks from folders of this machine are not enabled');
+      return { kind: 'directory', name, directory: fileURLToPath(new URL(url.pathname, 'file:///')) };
+    case 'http:':
+    case 'https:':
+    case 'git:': {
+      if (!/^[\w./@^~+-]*$/.test(ref) || ref.startsWith('-'))
+        throw unusable(name, 'its #ref is no git reference');
+      url.hash = '';
+      return /\.(?:tgz|tar\.gz)$/.test(url.pathname)
+        ? { kind: 'archive', name, url: url.href }
+        : { kind: 'git', name, url: url.href, ref };
+    }
+    default:
+      throw unusable(name, `${url.protocol}// is not supported: use https://`);
+  }
+}
+
+/** Without user and password: names are printed and kept. */
+export function withoutCredentials(text: string): string {
+  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, '$1');
+}
+
+function unusable(name: string, reason: string): BuildFailure {
+  return new BuildFailure('buildpack', `Buildpack ${name} cannot be used: ${reason}.`, [
+    complaint(`Buildpack ${name} cannot be used: ${reason}.`),
+    complaint('See https://devcenter.heroku.com/articles/buildpacks'),
+  ]);
+}
