@@ -16,7 +16,9 @@ afterEach(() => rm(directory, { recursive: true, force: true }));
 
 describe('references of the stack images', () => {
   it('are the same for the same recipes', async () => {
-    expect(await stackImageReferences(directory, 'x86_64')).toEqual(await stackImageReferences(IMAGES, 'amd64'));
+    expect(await stackImageReferences(directory, 'x86_64')).toEqual(
+      await stackImageReferences(IMAGES, 'amd64'),
+    );
   });
 
   it('have the form dynodock/<name>:<12 hexadecimal digits> and are all different', async () => {
