@@ -2,6 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { pack } from 'tar-stream';
+import { createHostTools } from '../../src/build/host-tools';
 import { ImageBuilder, type ImageRecipe } from '../../src/build/image-builder';
 import { ensureStackImages, stackImageReferences, type StackImages } from '../../src/build/stack-images';
 import type { DockerEngine } from '../../src/engine/docker-engine';
@@ -23,7 +26,9 @@ afterAll(async () => {
   for (const image of await engine.listImages(LABELS)) {
     for (const reference of image.references) await engine.removeImage(reference);
   }
-});
+}, 60_000);
+
+jest.setTimeout(60_000);
 
 /** Runs one command line through the image's own launcher, as a dyno does. */
 async function launch(
@@ -42,11 +47,10 @@ async function launch(
   });
   try {
     if (Object.keys(files).length > 0) {
-      const { pack } = await import('tar-stream');
       const tar = pack();
       for (const [name, content] of Object.entries(files)) tar.entry({ name }, content);
       tar.finalize();
-      await engine.putArchive(id, '/app', tar as unknown as NodeJS.ReadableStream as never);
+      await engine.putArchive(id, '/app', tar as unknown as Readable);
     }
     await engine.start(id);
     const { exitCode } = await engine.wait(id, { signal: AbortSignal.timeout(60_000) });
@@ -216,7 +220,6 @@ describe('without Debian and without the means to make it', () => {
 
   it('building fails with what is to be done', async () => {
     if ((await engine.inspectImage('debian:bookworm-slim')) !== undefined) return;
-    const { createHostTools } = await import('../../src/build/host-tools');
     await expect(
       ensureStackImages({
         ...stackImageOptions(engine, []),
