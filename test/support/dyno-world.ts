@@ -21,7 +21,8 @@ import { FormationService } from '../../src/platform/formation/formation';
 import { Releases } from '../../src/platform/releases/releases';
 import { Store } from '../../src/store/store';
 import { FakeClock, settled } from './fake-clock';
-import { FakeEngine } from './fake-engine';
+import { FakeEngine, type ContainerScript } from './fake-engine';
+import type { ContainerSpec } from '../../src/engine/engine';
 
 export const INSTALLATION = 'installation-under-test';
 const IMAGE = 'slug:1';
@@ -46,6 +47,7 @@ export class DynoWorld {
   constructor(store = Store.open(':memory:')) {
     this.store = store;
     this.engine.addImage(IMAGE);
+    this.behave(() => true, {});
     this.manager = this.#newManager();
     this.#context = {
       store,
@@ -87,6 +89,17 @@ export class DynoWorld {
     await this.manager.stop();
     if (this.listener.listening) await new Promise((resolve) => this.listener.close(resolve));
     this.store.close();
+  }
+
+  /** What containers do; a signal that is sent to all processes ends them, unless they ignore it. */
+  behave(which: (spec: ContainerSpec) => boolean, script: ContainerScript): void {
+    this.engine.behave(which, {
+      exec: (_argv, _options, container) => {
+        if (script.ignoresSigterm !== true) setImmediate(() => this.engine.exit(container.spec.name, 143));
+        return { exitCode: 0, stdout: '', stderr: '' };
+      },
+      ...script,
+    });
   }
 
   /** As if the daemon were killed and started again: what was in memory is gone. */

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Store } from '../../src/store/store';
 
 export const ROOT = path.join(__dirname, '..', '..');
 const MAIN = path.join(ROOT, 'dist', 'main.js');
@@ -283,7 +284,6 @@ async function freePorts(count: number): Promise<[number, number]> {
 /** Containers, volumes, networks and images that bear the installation's id. */
 async function removeInstallation(database: string): Promise<void> {
   if (!existsSync(database)) return;
-  const { Store } = await import('../../src/store/store');
   const store = Store.open(database);
   const id = store.settings.get('installation_id');
   store.close();

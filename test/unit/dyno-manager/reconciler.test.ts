@@ -14,7 +14,7 @@ describe('Reconciler', () => {
   beforeEach(async () => {
     world = new DynoWorld();
     await world.start();
-    world.engine.behave((spec) => spec.exposePort !== undefined, { endpoint: world.endpoint });
+    world.behave((spec) => spec.exposePort !== undefined, { endpoint: world.endpoint });
   });
   afterEach(() => world.stop());
 
@@ -84,7 +84,7 @@ describe('Reconciler', () => {
 
   test('restarts a crashed dyno at once, then after 10 and 20 minutes', async () => {
     const app = await world.createApp({ worker: 'x' });
-    world.engine.behave(isDyno('worker.1'), { exitAfterMs: 1000, exitCode: 1 });
+    world.behave(isDyno('worker.1'), { exitAfterMs: 1000, exitCode: 1 });
     world.formation.batchUpdate(world.account, app, [{ type: 'worker', quantity: 1 }]);
     await world.settle();
     expect(world.states(app)).toEqual(['worker.1 up v3']);
@@ -111,7 +111,7 @@ describe('Reconciler', () => {
 
   test('forgets crashes with a new release and at a restart by hand', async () => {
     const app = await world.createApp({ worker: 'x' });
-    world.engine.behave(isDyno('worker.1'), { exitAfterMs: 1000, exitCode: 0 });
+    world.behave(isDyno('worker.1'), { exitAfterMs: 1000, exitCode: 0 });
     world.formation.batchUpdate(world.account, app, [{ type: 'worker', quantity: 1 }]);
     await world.settle();
     await world.advance(1000);
@@ -147,7 +147,7 @@ describe('Reconciler', () => {
   });
 
   test('kills what ignores SIGTERM for 30 seconds (R12)', async () => {
-    world.engine.behave(isDyno('worker.1'), { ignoresSigterm: true });
+    world.behave(isDyno('worker.1'), { ignoresSigterm: true });
     const app = await world.createApp({ worker: 'x' });
     world.formation.batchUpdate(world.account, app, [{ type: 'worker', quantity: 1 }]);
     await world.settle();
@@ -168,7 +168,7 @@ describe('Reconciler', () => {
   });
 
   test('puts what a dyno prints into the log, before the line of its end', async () => {
-    world.engine.behave(isDyno('worker.1'), { prints: ['hello', 'bye'], exitAfterMs: 1000, exitCode: 3 });
+    world.behave(isDyno('worker.1'), { prints: ['hello', 'bye'], exitAfterMs: 1000, exitCode: 3 });
     const app = await world.createApp({ worker: 'x' });
     world.formation.batchUpdate(world.account, app, [{ type: 'worker', quantity: 1 }]);
     await world.settle();
