@@ -15,7 +15,9 @@ quietly() {
   local log
   log="$(mktemp)"
   if ! "$@" > "$log" 2>&1; then
-    tail -n 40 "$log"
+    # The reason is at the top of npm's output and at the end of apt's.
+    head -n 15 "$log"
+    tail -n 15 "$log"
     echo "Failed: $*"
     exit 1
   fi

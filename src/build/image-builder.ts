@@ -70,6 +70,7 @@ export class ImageBuilder {
   async ensure(recipe: ImageRecipe, callerSignal: AbortSignal): Promise<void> {
     const signal = AbortSignal.any([callerSignal, AbortSignal.timeout(BUILD_TIMEOUT_MS)]);
     let idle: { id: ContainerId; since: number } | undefined;
+    let announced = false;
     for (;;) {
       signal.throwIfAborted();
       if ((await this.#engine.inspectImage(recipe.reference)) !== undefined) return;
@@ -80,10 +81,14 @@ export class ImageBuilder {
       }
       const other = await this.#inspectClaim(recipe);
       if (other === undefined) continue;
+      if (!announced) this.#onProgress(`Waiting for another build of ${recipe.reference}`);
+      announced = true;
       if (other.state === 'running' || other.state === 'paused') {
-        if (idle === undefined) this.#onProgress(`Waiting for another build of ${recipe.reference}`);
         idle = undefined;
-        await this.#engine.wait(other.id, { signal }).catch(ignoring('not_found'));
+        await this.#engine.wait(other.id, { signal }).catch((error: unknown) => {
+          signal.throwIfAborted();
+          ignoring('not_found')(error);
+        });
         continue;
       }
       // Measured by watching, because the engine's clock need not agree with ours.
@@ -173,6 +178,7 @@ export class ImageBuilder {
       lastLines.push(line.text);
       if (lastLines.length > KEPT_LINES) lastLines.shift();
     }
+    signal.throwIfAborted();
     const { exitCode } = await this.#engine.wait(id, { signal });
     if (exitCode !== 0) {
       throw new Error(

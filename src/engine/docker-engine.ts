@@ -351,30 +351,54 @@ export class DockerEngine implements ContainerEngine {
   }
 
   async *logs(id: ContainerId, options: LogOptions): AsyncGenerator<ContainerLogLine> {
+    const { signal } = options;
     const doing = `read the logs of container ${id}`;
     try {
-      const after = lastExcluded(options.since);
-      const { Config } = await this.#inspectRaw(id);
-      if (options.signal?.aborted) return;
-      const connection = await this.#dial(doing, {
-        method: 'GET',
-        path: `/containers/${encodeURIComponent(id)}/logs?`,
-        query: {
-          stdout: true,
-          stderr: true,
-          timestamps: true,
-          follow: options.follow,
-          // Inclusive at the engine's side; linesOf leaves out what must not be repeated.
-          ...(after < 0n ? {} : { since: formatPosition(after) }),
-        },
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-      });
-      const bytes = this.#read(doing, connection, options.signal);
-      yield* linesOf(Config.Tty ? unframed(bytes) : framesOf(bytes), after);
+      let last = lastExcluded(options.since);
+      const tty = (await this.#inspectRaw(id)).Config.Tty;
+      for await (const line of this.#logLines(doing, id, { ...options, tty, after: last })) {
+        const position = lastExcluded(line.position);
+        if (position > last) last = position;
+        yield line;
+      }
+      if (!options.follow || signal?.aborted) return;
+      // Docker before 23 may end a followed log without its very last lines. Once the container counts as ended, the
+      // log is complete, and the rest is read in a second go.
+      try {
+        await this.wait(id, signal === undefined ? {} : { signal });
+        yield* this.#logLines(doing, id, { ...options, follow: false, tty, after: last });
+      } catch (error) {
+        // Removed while it was followed, and its log with it.
+        ignoring('not_found')(error);
+      }
     } catch (error) {
-      if (options.signal?.aborted) return;
+      if (signal?.aborted) return;
       throw toEngineError(doing, error);
     }
+  }
+
+  async *#logLines(
+    doing: string,
+    id: ContainerId,
+    options: { after: bigint; follow: boolean; tty: boolean; signal?: AbortSignal },
+  ): AsyncGenerator<ContainerLogLine> {
+    const { after, follow, signal } = options;
+    if (signal?.aborted) return;
+    const connection = await this.#dial(doing, {
+      method: 'GET',
+      path: `/containers/${encodeURIComponent(id)}/logs?`,
+      query: {
+        stdout: true,
+        stderr: true,
+        timestamps: true,
+        follow,
+        // Inclusive at the engine's side; linesOf leaves out what must not be repeated.
+        ...(after < 0n ? {} : { since: formatPosition(after) }),
+      },
+      ...(signal === undefined ? {} : { signal }),
+    });
+    const bytes = this.#read(doing, connection, signal);
+    yield* linesOf(options.tty ? unframed(bytes) : framesOf(bytes), after);
   }
 
   async attach(id: ContainerId, options: { stdin: boolean }): Promise<Attachment> {

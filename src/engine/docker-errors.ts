@@ -20,7 +20,8 @@ const SOCKET_CODES = new Set([
  */
 export function toEngineError(doing: string, error: unknown): EngineError {
   if (error instanceof EngineError) return error;
-  const detail = (error instanceof Error ? error.message : String(error)).trim();
+  const message = property(error, 'message');
+  const detail = (typeof message === 'string' ? message : String(error)).trim();
   return new EngineError(kindOf(error, detail), `cannot ${doing}: ${detail}`, { cause: error });
 }
 

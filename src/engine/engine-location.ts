@@ -189,9 +189,9 @@ function ping(address: EngineAddress, timeoutMs: number): Promise<void> {
 }
 
 function reasonText(reason: unknown): string {
-  if (!(reason instanceof Error)) return String(reason);
-  if (reason.name === 'AbortError' || reason.name === 'TimeoutError') return 'no answer in time';
-  switch ((reason as NodeJS.ErrnoException).code) {
+  const { name, code, message } = reason as NodeJS.ErrnoException;
+  if (name === 'AbortError' || name === 'TimeoutError') return 'no answer in time';
+  switch (code) {
     case 'ENOENT':
       return 'not there';
     case 'ECONNREFUSED':
@@ -199,6 +199,6 @@ function reasonText(reason: unknown): string {
     case 'EACCES':
       return 'permission denied';
     default:
-      return reason.message;
+      return message;
   }
 }

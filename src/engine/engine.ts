@@ -74,8 +74,6 @@ export interface ContainerEngine {
   commit(id: ContainerId, reference: string, config: ImageConfig): Promise<void>;
   /** Makes an image that is `base` plus one layer. The same inputs give the same image id where the engine can. */
   addLayer(spec: LayerSpec): Promise<ImageInfo>;
-  /** Gives an image one more reference, which moves here if another image had it. `not_found` without the image. */
-  tagImage(reference: string, newReference: string): Promise<void>;
   /** Gone already is success; `conflict` while a container uses it. */
   removeImage(reference: string): Promise<void>;
 

@@ -140,6 +140,13 @@ export class Apps {
     return app;
   }
 
+  /** Bytes of its git repository, as it is after a push. */
+  setRepoSize(app: App, repoSize: number): void {
+    const { store, clock } = this.#context;
+    const current = store.apps.get(app.id);
+    if (current !== undefined) store.apps.update({ ...current, repoSize, updatedAt: clock.now() });
+  }
+
   webUrl(app: App): string {
     const { routerHttpPort } = this.#context.settings;
     const port = routerHttpPort === 80 ? '' : `:${routerHttpPort}`;

@@ -1,0 +1,88 @@
+import express, { type Express } from 'express';
+import type { Clock } from '../lib/clock';
+import type { Logger } from '../lib/logger';
+import { requireAccount } from './auth';
+import { renderErrors, unknownEndpoint } from './errors';
+import { commonHeaders, requireVersion3 } from './headers';
+import { limitRate, RateLimit } from './rate-limit';
+import { accountRoutes } from './routes/account';
+import { addonRoutes } from './routes/addons';
+import { appFeatureRoutes } from './routes/app-features';
+import { appRoutes } from './routes/apps';
+import { buildOutputRoutes, buildRoutes } from './routes/builds';
+import { buildpackInstallationRoutes } from './routes/buildpack-installations';
+import { buildpackRegistryRoutes } from './routes/buildpack-registry';
+import { collaboratorRoutes } from './routes/collaborators';
+import { configVarRoutes } from './routes/config-vars';
+import { domainRoutes } from './routes/domains';
+import { dynoSizeRoutes } from './routes/dyno-sizes';
+import { dynoRoutes } from './routes/dynos';
+import { emptyCollectionRoutes } from './routes/empty-collections';
+import { formationRoutes } from './routes/formation';
+import { logSessionRoutes, logStreamRoutes } from './routes/log-sessions';
+import { regionRoutes } from './routes/regions';
+import { releaseRoutes } from './routes/releases';
+import { schemaRoutes } from './routes/schema';
+import { slugRoutes } from './routes/slugs';
+import { stackRoutes } from './routes/stacks';
+import { unsupportedRoutes } from './routes/unsupported';
+import type { ApiServices, BundledBuildpack } from './services';
+import { StreamKeys } from './stream-keys';
+
+export interface ApplicationOptions {
+  services: ApiServices;
+  bundledBuildpacks: readonly BundledBuildpack[];
+  requestsPerHour: number | null;
+  logger: Logger;
+  clock: Clock;
+  /** Aborted when the server stops: long-lived answers end then. */
+  stopping: AbortSignal;
+}
+
+const MAX_BODY = '1mb';
+
+/** All endpoints; what is above `requireAccount` works without a token. */
+export function createApplication(options: ApplicationOptions): Express {
+  const { services, bundledBuildpacks, clock, logger, stopping } = options;
+  const limit = new RateLimit(clock, options.requestsPerHour);
+  const streamKeys = new StreamKeys();
+
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('etag', 'strong');
+  app.use(commonHeaders);
+
+  app.use(logStreamRoutes(services, { clock, stopping }));
+  app.use(buildOutputRoutes(services, { streamKeys, stopping, logger }));
+  app.use(schemaRoutes());
+  app.use(buildpackRegistryRoutes(bundledBuildpacks));
+
+  app.use(requireAccount(services.account));
+  app.use(limitRate(limit));
+  app.use(requireVersion3);
+  // Any content type: nothing but JSON is understood, so there is nothing to choose between.
+  app.use(express.json({ limit: MAX_BODY, type: () => true }));
+
+  app.use(accountRoutes(limit));
+  app.use(appRoutes(services));
+  app.use(appFeatureRoutes(services));
+  app.use(addonRoutes(services));
+  app.use(buildRoutes(services, streamKeys));
+  app.use(buildpackInstallationRoutes(services));
+  app.use(collaboratorRoutes(services));
+  app.use(configVarRoutes(services));
+  app.use(domainRoutes(services));
+  app.use(dynoRoutes(services));
+  app.use(dynoSizeRoutes(services));
+  app.use(formationRoutes(services));
+  app.use(logSessionRoutes(services));
+  app.use(regionRoutes());
+  app.use(releaseRoutes(services));
+  app.use(slugRoutes(services));
+  app.use(stackRoutes());
+  app.use(emptyCollectionRoutes(services));
+  app.use(unsupportedRoutes());
+  app.use(unknownEndpoint);
+  app.use(renderErrors(logger));
+  return app;
+}

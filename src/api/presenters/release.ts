@@ -1,0 +1,23 @@
+import type { App } from '../../domain/app';
+import type { Release } from '../../domain/release';
+import { presentAppReference } from './app';
+
+export function presentRelease(release: Release, app: App): Record<string, unknown> {
+  return {
+    addon_plan_names: release.addonPlanNames,
+    app: presentAppReference(app),
+    artifacts: release.slugId === null ? [] : [{ type: 'slug', id: release.slugId }],
+    created_at: release.createdAt,
+    current: release.current,
+    description: release.description,
+    // `heroku rollback` without an argument takes the newest but one of these.
+    eligible_for_rollback: release.status === 'succeeded' && release.slugId !== null,
+    id: release.id,
+    output_stream_url: null,
+    slug: release.slugId === null ? null : { id: release.slugId },
+    status: release.status,
+    updated_at: release.updatedAt,
+    user: { id: release.user.id, email: release.user.email },
+    version: release.version,
+  };
+}

@@ -1,0 +1,29 @@
+import { Router } from 'express';
+import { accountOf } from '../auth';
+import { sendList } from '../lists';
+import { presentAppFeature } from '../presenters/app-feature';
+import { RequestBody } from '../schema/request-body';
+import type { ApiServices } from '../services';
+
+const updateBody = new RequestBody<{ enabled: boolean }>('app-feature', 'Update');
+
+export function appFeatureRoutes({ apps, appFeatures }: Pick<ApiServices, 'apps' | 'appFeatures'>): Router {
+  const router = Router();
+
+  router.get('/apps/:app/features', (req, res) => {
+    const features = appFeatures.list(apps.find(req.params.app));
+    sendList(req, res, features, { name: (item) => item.name, id: (item) => item.id }, presentAppFeature);
+  });
+
+  router.get('/apps/:app/features/:feature', (req, res) => {
+    res.json(presentAppFeature(appFeatures.find(apps.find(req.params.app), req.params.feature)));
+  });
+
+  router.patch('/apps/:app/features/:feature', (req, res) => {
+    const { enabled } = updateBody.parse(req.body);
+    const app = apps.find(req.params.app);
+    res.json(presentAppFeature(appFeatures.set(accountOf(res), app, req.params.feature, enabled)));
+  });
+
+  return router;
+}

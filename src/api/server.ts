@@ -1,0 +1,237 @@
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import { createServer as createNetServer, type Server, type Socket } from 'node:net';
+import type { Clock } from '../lib/clock';
+import type { Logger } from '../lib/logger';
+import { createApplication } from './application';
+import { requestIdFrom } from './headers';
+import { isOurHost } from './host-header';
+import type { ApiServices, BundledBuildpack } from './services';
+
+export interface ApiServerOptions {
+  services: ApiServices;
+  tls: { key: string | Buffer; cert: string | Buffer };
+  /** `hosts` default to both loopback addresses; port 0 takes any free one. */
+  listen: { port: number; hosts?: readonly string[] };
+  /** Host names besides localhost, 127.0.0.1 and [::1] under which requests are answered. */
+  allowedHosts: readonly string[];
+  /** Takes `/<app>.git/…` untouched: no body is read, no authentication done. */
+  git: (req: IncomingMessage, res: ServerResponse) => void;
+  bundledBuildpacks: readonly BundledBuildpack[];
+  /** Requests per hour and account; null = no limit. */
+  requestsPerHour: number | null;
+  logger: Logger;
+  clock: Clock;
+}
+
+/** Somebody else listens there. */
+export class PortInUseError extends Error {
+  override readonly name = 'PortInUseError';
+  constructor(
+    readonly port: number,
+    readonly host: string,
+    options?: { cause?: unknown },
+  ) {
+    super(`port ${port} of ${host} is in use`, options);
+  }
+}
+
+const LOOPBACK = ['127.0.0.1', '::1'] as const;
+/** First byte of a TLS connection: a record of content type "handshake" (RFC 8446, section 5.1). */
+const TLS_HANDSHAKE = 0x16;
+/** Within this time a connection has to say something, so that it is known what it speaks. */
+const FIRST_BYTE_MS = 120_000;
+const TLS_HANDSHAKE_MS = 10_000;
+/** Longer than clients keep a connection, so that they are who closes it. */
+const KEEP_ALIVE_MS = 65_000;
+/** How long answers under way may take at stop. */
+const STOP_MS = 5_000;
+/** With port 0, the port that is free on one address may be taken on the other. */
+const PORT_ATTEMPTS = 10;
+
+const GIT_PATH = /^\/[^/?]+\.git(?:[/?]|$)/;
+
+/**
+ * The Platform API and git on one port, for plain HTTP and TLS alike: the CLI is pointed at `http://localhost:<port>`
+ * but makes git remotes `https://localhost:<port>/…` (contract, sections 1.2 and 3.4).
+ */
+export class ApiServer {
+  readonly #options: ApiServerOptions;
+  readonly #log: Logger;
+  readonly #listeners: Server[] = [];
+  readonly #sockets = new Set<Socket>();
+  readonly #stopping = new AbortController();
+  readonly #accept: (socket: Socket) => void;
+  #active = 0;
+  #idle: (() => void) | undefined;
+  #port: number | undefined;
+  #starting: Promise<void> | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: ApiServerOptions) {
+    this.#options = options;
+    this.#log = options.logger.child({ component: 'api' });
+    const application = createApplication({ ...options, logger: this.#log, stopping: this.#stopping.signal });
+    const onRequest = (req: IncomingMessage, res: ServerResponse): void => {
+      this.#track(res);
+      if (!isOurHost(req.headers.host, options.allowedHosts)) refuseHost(req, res);
+      else if (GIT_PATH.test(req.url ?? '')) this.#toGit(req, res);
+      else application(req, res);
+    };
+    // Neither of the two listens: connections are handed to them. Node's limits on the time that a request may
+    // take to arrive are bound to listening and so do not apply, which suits pushes of any size.
+    const http = createHttpServer({ keepAliveTimeout: KEEP_ALIVE_MS }, onRequest);
+    const https = createHttpsServer(
+      {
+        ...options.tls,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        handshakeTimeout: TLS_HANDSHAKE_MS,
+        ALPNProtocols: ['http/1.1'],
+      },
+      onRequest,
+    );
+    https.on('tlsClientError', (error) => this.#log.debug('TLS handshake failed', { error }));
+    this.#accept = (socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+      // Whoever serves the connection hears of it as well; without a listener it would end the daemon.
+      socket.on('error', (error) => this.#log.debug('connection failed', { error }));
+      socket.setTimeout(FIRST_BYTE_MS, () => socket.destroy());
+      socket.once('data', (chunk: Buffer) => {
+        socket.setTimeout(0);
+        socket.removeAllListeners('timeout');
+        // Paused until the server below has put its own reader on, which then gets these bytes first.
+        socket.pause();
+        socket.unshift(chunk);
+        (chunk[0] === TLS_HANDSHAKE ? https : http).emit('connection', socket);
+        process.nextTick(() => socket.resume());
+      });
+    };
+  }
+
+  /** Where it listens, from `start()` on. */
+  get port(): number {
+    if (this.#port === undefined) throw new Error('the API server has not started');
+    return this.#port;
+  }
+
+  /** Rejects with PortInUseError. */
+  start(): Promise<void> {
+    this.#starting ??= this.#start();
+    return this.#starting;
+  }
+
+  /** Ends log streams at once, lets other answers finish for a short time, then closes every connection. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #start(): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.#listenAll();
+        this.#log.info('API listens', { port: this.#port });
+        return;
+      } catch (error) {
+        await this.#closeListeners();
+        const again = error instanceof PortInUseError && this.#options.listen.port === 0;
+        if (!again || attempt === PORT_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  async #listenAll(): Promise<void> {
+    let { port } = this.#options.listen;
+    for (const host of this.#options.listen.hosts ?? LOOPBACK) {
+      try {
+        port = await this.#listen(port, host);
+      } catch (error) {
+        if (host !== '::1' || !isMissingAddress(error)) throw error;
+        this.#log.debug('this machine has no IPv6 loopback', { error });
+      }
+    }
+    this.#port = port;
+  }
+
+  #listen(port: number, host: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const listener = createNetServer(this.#accept);
+      listener.once('error', (error: NodeJS.ErrnoException) =>
+        reject(error.code === 'EADDRINUSE' ? new PortInUseError(port, host, { cause: error }) : error),
+      );
+      listener.listen({ port, host, ipv6Only: true }, () => {
+        this.#listeners.push(listener);
+        const address = listener.address();
+        resolve(typeof address === 'object' && address !== null ? address.port : port);
+      });
+    });
+  }
+
+  async #stop(): Promise<void> {
+    // A start under way is waited for, so that nothing listens afterwards; its failure is its caller's.
+    await this.#starting?.catch(() => undefined);
+    this.#stopping.abort();
+    const closed = this.#closeListeners();
+    if (this.#active > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#options.clock.after(STOP_MS, resolve);
+        this.#idle = () => {
+          cancel();
+          resolve();
+        };
+      });
+    }
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  async #closeListeners(): Promise<void> {
+    const listeners = this.#listeners.splice(0);
+    await Promise.all(
+      listeners.map((listener) => new Promise<void>((resolve) => listener.close(() => resolve()))),
+    );
+  }
+
+  #track(res: ServerResponse): void {
+    this.#active += 1;
+    if (this.#stopping.signal.aborted) res.shouldKeepAlive = false;
+    res.once('close', () => {
+      this.#active -= 1;
+      if (this.#active === 0) this.#idle?.();
+    });
+  }
+
+  #toGit(req: IncomingMessage, res: ServerResponse): void {
+    try {
+      this.#options.git(req, res);
+    } catch (error) {
+      this.#log.error('git request failed', { method: req.method, error });
+      res.destroy();
+    }
+  }
+}
+
+export function createApiServer(options: ApiServerOptions): ApiServer {
+  return new ApiServer(options);
+}
+
+function refuseHost(req: IncomingMessage, res: ServerResponse): void {
+  const header = req.headers['request-id'];
+  res.writeHead(403, {
+    'Content-Type': 'application/json; charset=utf-8',
+    'Request-Id': requestIdFrom(typeof header === 'string' ? header : undefined),
+    Connection: 'close',
+  });
+  res.end(
+    JSON.stringify({
+      id: 'forbidden',
+      message: 'dynodock does not answer requests to this host name. Use localhost or 127.0.0.1.',
+    }),
+  );
+}
+
+function isMissingAddress(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT';
+}

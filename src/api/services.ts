@@ -1,0 +1,46 @@
+import type { App } from '../domain/app';
+import type { Build } from '../domain/build';
+import type { BuildId } from '../domain/ids';
+import type { AccountService } from '../platform/account/account';
+import type { AppFeatures } from '../platform/app-features/app-features';
+import type { Apps } from '../platform/apps/apps';
+import type { BuildpackInstallations } from '../platform/buildpack-installations/buildpack-installations';
+import type { ConfigVarsService } from '../platform/config-vars/config-vars';
+import type { Domains } from '../platform/domains/domains';
+import type { Dynos } from '../platform/dynos/dynos';
+import type { FormationService } from '../platform/formation/formation';
+import type { LogSessions } from '../platform/log-sessions/log-sessions';
+import type { Releases } from '../platform/releases/releases';
+import type { Slugs } from '../platform/slugs/slugs';
+
+/** The use cases behind the endpoints. */
+export interface ApiServices {
+  account: AccountService;
+  apps: Apps;
+  appFeatures: AppFeatures;
+  builds: BuildReader;
+  buildpackInstallations: BuildpackInstallations;
+  configVars: ConfigVarsService;
+  domains: Domains;
+  dynos: Dynos;
+  formation: FormationService;
+  logSessions: LogSessions;
+  releases: Releases;
+  slugs: Slugs;
+}
+
+/** What the API needs of builds. */
+export interface BuildReader {
+  list(app: App): Build[];
+  /** Throws not_found. */
+  find(app: App, id: string): Build;
+  /** What the build has printed so far and then, until it ends, prints; undefined when that is no longer known. */
+  outputStream(id: BuildId): AsyncIterable<Buffer> | undefined;
+}
+
+/** A buildpack that comes with dynodock, by its registry name. */
+export interface BundledBuildpack {
+  /** `heroku/nodejs` */
+  name: string;
+  description: string;
+}

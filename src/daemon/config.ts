@@ -1,0 +1,159 @@
+import { homedir, userInfo } from 'node:os';
+import path from 'node:path';
+import { existsSync } from 'node:fs';
+import { parseDynoSize, type DynoSizeName } from '../domain/dyno-size';
+import type { LogLevel } from '../lib/logger';
+
+/** All settings, as values. Only this file reads the environment. */
+export interface Config {
+  dataDir: string;
+  apiPort: number;
+  routerHttpPort: number;
+  appDomain: string;
+  email: string;
+  logLevel: LogLevel;
+  defaultDynoSize: DynoSizeName;
+  /** `spawn`: the daemon starts the router if none runs. `external`: somebody else does (docker-compose). */
+  router: 'spawn' | 'external';
+  /** PEM bundle of what this host trusts; null = leave the images' own. */
+  caBundle: string | null;
+  buildMemoryMb: number;
+  buildTimeoutMs: number;
+  buildConcurrency: number;
+  minFreeDiskBytes: number;
+  /** How dynos are reached; `auto` decides by the engine. */
+  reachability: 'auto' | 'container-address' | 'published-port';
+  allowedHosts: readonly string[];
+  /** As it was, for finding the engine and for child processes. */
+  environment: Readonly<Record<string, string | undefined>>;
+}
+
+interface Setting<T> {
+  name: string;
+  /** As text, as it would be set. */
+  fallback: (env: Environment) => string;
+  parse: (text: string) => T;
+  help: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+const SETTINGS = {
+  dataDir: setting('DYNODOCK_HOME', () => path.join(homedir(), '.dynodock'), (text) => path.resolve(text), 'Data folder'),
+  apiPort: setting('DYNODOCK_API_PORT', '5700', port, 'Port of the Platform API and of git'),
+  routerHttpPort: setting('DYNODOCK_HTTP_PORT', '5780', port, 'Port on which apps answer HTTP'),
+  appDomain: setting('DYNODOCK_DOMAIN', 'localhost', domain, 'Apps are reached as <app>.<domain>'),
+  email: setting('DYNODOCK_EMAIL', () => `${userName()}@dynodock.localhost`, email, 'Who the local user is'),
+  logLevel: setting('DYNODOCK_LOG_LEVEL', 'info', oneOf('error', 'warn', 'info', 'debug'), "The daemon's own log"),
+  defaultDynoSize: setting('DYNODOCK_DYNO_SIZE', 'eco', parseDynoSize, 'Dyno size of new process types'),
+  router: setting('DYNODOCK_ROUTER', 'spawn', oneOf('spawn', 'external'), 'Who starts the router process'),
+  caBundle: setting('DYNODOCK_CA_BUNDLE', hostBundle, bundle, 'PEM file of CAs to trust in builds and dynos ("none": the image\'s own)'),
+  buildMemoryMb: setting('DYNODOCK_BUILD_MEMORY_MB', '2048', positive, 'Memory limit of a build, MB'),
+  buildTimeoutMs: setting('DYNODOCK_BUILD_TIMEOUT_SECONDS', '900', (text) => positive(text) * 1000, 'Deadline of a build, seconds'),
+  buildConcurrency: setting('DYNODOCK_BUILD_CONCURRENCY', '2', positive, 'Builds that run at once'),
+  minFreeDiskBytes: setting('DYNODOCK_MIN_FREE_DISK_MB', '1024', (text) => positive(text) * 1024 * 1024, 'Free disk below which builds are refused, MB'),
+  reachability: setting('DYNODOCK_REACHABILITY', 'auto', oneOf('auto', 'container-address', 'published-port'), 'How the router reaches dynos'),
+  allowedHosts: setting('DYNODOCK_ALLOWED_HOSTS', '', list, 'Further Host headers that the API answers to, comma separated'),
+}; // prettier-ignore
+
+/** Throws ConfigError naming the variable for a value that does not fit. */
+export function loadConfig(env: Environment): Config {
+  const values = Object.fromEntries(
+    Object.entries(SETTINGS).map(([key, { name, fallback, parse }]) => {
+      const text = env[name] ?? fallback(env);
+      try {
+        return [key, parse(text)];
+      } catch (error) {
+        throw new ConfigError(
+          `${name}=${JSON.stringify(text)}: ${error instanceof Error ? error.message : String(error)}`,
+        );
+      }
+    }),
+  ) as unknown as Omit<Config, 'environment'>;
+  return Object.freeze({ ...values, environment: env });
+}
+
+/** Name, default and meaning of each setting, for `dynodock help` and the documentation. */
+export function describeSettings(env: Environment): { name: string; value: string; help: string }[] {
+  return Object.values(SETTINGS).map(({ name, fallback, help }) => ({ name, value: fallback(env), help }));
+}
+
+/** The process's own environment; the only place that reads it. */
+export function processEnvironment(): Environment {
+  // eslint-disable-next-line no-restricted-properties -- this is the one reader
+  return { ...process.env };
+}
+
+function setting<T>(
+  name: string,
+  fallback: string | ((env: Environment) => string),
+  parse: (text: string) => T,
+  help: string,
+): Setting<T> {
+  return { name, fallback: typeof fallback === 'string' ? () => fallback : fallback, parse, help };
+}
+
+function port(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 0 || number > 65_535) throw new Error('not a port number');
+  return number;
+}
+
+function positive(text: string): number {
+  const number = Number(text);
+  if (!Number.isFinite(number) || number <= 0) throw new Error('not a number above 0');
+  return number;
+}
+
+function domain(text: string): string {
+  if (!/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(text)) throw new Error('not a domain name');
+  return text;
+}
+
+function email(text: string): string {
+  if (!/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(text)) throw new Error('not an e-mail address');
+  return text;
+}
+
+function oneOf<T extends string>(...choices: T[]): (text: string) => T {
+  return (text) => {
+    const found = choices.find((choice) => choice === text);
+    if (found === undefined) throw new Error(`not one of ${choices.join(', ')}`);
+    return found;
+  };
+}
+
+function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim().toLowerCase())
+    .filter((part) => part !== '');
+}
+
+function bundle(text: string): string | null {
+  if (text === 'none') return null;
+  if (!existsSync(text)) throw new Error('no such file');
+  return path.resolve(text);
+}
+
+/** What OpenSSL's own variable says, else the bundle of the common Linux distributions. */
+function hostBundle(env: Environment): string {
+  const candidates = [
+    env.SSL_CERT_FILE,
+    '/etc/ssl/certs/ca-certificates.crt',
+    '/etc/pki/tls/certs/ca-bundle.crt',
+    '/etc/ssl/cert.pem',
+  ];
+  return candidates.find((file) => file !== undefined && existsSync(file)) ?? 'none';
+}
+
+function userName(): string {
+  const name = userInfo()
+    .username.toLowerCase()
+    .replace(/[^a-z0-9._-]/g, '');
+  return name === '' ? 'user' : name;
+}

@@ -1,0 +1,71 @@
+import { connect } from 'node:net';
+import { ignoring } from '../engine/engine';
+import { INSTALLATION_LABEL, ROLE_LABEL } from '../engine/labels';
+import { sleep, systemClock } from '../lib/clock';
+import { Store } from '../store/store';
+import type { Config } from './config';
+import { connectEngine } from './engine-setup';
+import { findInstance } from './instance';
+import type { Paths } from './paths';
+
+/** The daemon ends within this, or is stuck: it waits for builds to be cancelled and for dynos being stopped. */
+const DAEMON_STOP_MS = 60_000;
+const ROUTER_STOP_MS = 15_000;
+const POLL_MS = 100;
+const DYNO_STOP_MS = 30_000;
+
+/** Ends the daemon in order; answers whether one ran. */
+export async function stopDaemon(paths: Paths): Promise<boolean> {
+  const instance = await findInstance(paths);
+  if (instance === undefined) return false;
+  process.kill(instance.pid, 'SIGTERM');
+  const deadline = Date.now() + DAEMON_STOP_MS;
+  while (isAlive(instance.pid)) {
+    if (Date.now() > deadline) throw new Error(`the daemon (process ${instance.pid}) does not end`);
+    await sleep(systemClock, POLL_MS);
+  }
+  return true;
+}
+
+/** Asks the router to drain and end; answers whether one ran. */
+export function stopRouter(paths: Paths): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(paths.routerSocket);
+    let connected = false;
+    socket.once('connect', () => {
+      connected = true;
+      socket.write(`${JSON.stringify({ type: 'shutdown' })}\n`);
+      socket.setTimeout(ROUTER_STOP_MS, () => socket.destroy(new Error('the router does not end')));
+    });
+    socket.resume();
+    // Nobody listens: no router runs.
+    socket.once('error', (error) => (connected ? reject(error) : resolve(false)));
+    socket.once('close', () => resolve(connected));
+  });
+}
+
+/** Stops and removes the containers of all dynos, one-off ones too; the next `up` starts the formation again. */
+export async function stopDynos(config: Config, paths: Paths): Promise<number> {
+  const store = Store.open(paths.database);
+  const installationId = store.settings.get('installation_id');
+  store.close();
+  if (installationId === undefined) return 0;
+  const { engine } = await connectEngine(config);
+  const dynos = await engine.list({ [INSTALLATION_LABEL]: installationId, [ROLE_LABEL]: 'dyno' });
+  await Promise.all(
+    dynos.map(async (dyno) => {
+      await engine.stop(dyno.id, { timeoutMs: DYNO_STOP_MS }).catch(ignoring('not_found', 'not_running'));
+      await engine.remove(dyno.id);
+    }),
+  );
+  return dynos.length;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

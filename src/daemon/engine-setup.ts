@@ -1,0 +1,44 @@
+import { copyFileSync, renameSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { DockerEngine } from '../engine/docker-engine';
+import { locateEngine } from '../engine/engine-location';
+import type { ContainerEngine, EngineInfo } from '../engine/engine';
+import { ownedLabels } from '../engine/labels';
+import type { Config } from './config';
+import type { Paths } from './paths';
+
+export interface ConnectedEngine {
+  engine: ContainerEngine;
+  info: EngineInfo;
+  foundBy: string;
+}
+
+/** Finds the engine, or fails with `unreachable` naming everything that was tried. */
+export async function connectEngine(config: Config): Promise<ConnectedEngine> {
+  const location = await locateEngine({ environment: config.environment, homeDir: homedir() });
+  const engine = new DockerEngine(
+    location.address,
+    config.reachability === 'auto' ? {} : { reachability: config.reachability },
+  );
+  return { engine, info: await engine.info(), foundBy: location.foundBy };
+}
+
+/** The one bridge of all builds and dynos of an installation: containers on it can't reach each other. */
+export async function ensureNetwork(engine: ContainerEngine, installationId: string): Promise<string> {
+  const name = `dynodock-${installationId.slice(0, 8)}`;
+  await engine.ensureNetwork({
+    name,
+    labels: ownedLabels(installationId, 'network'),
+    interContainerTraffic: false,
+  });
+  return name;
+}
+
+/** A copy of the host's bundle inside the data folder, where every engine can mount it from. */
+export function copyTrustBundle(config: Config, paths: Paths): string | undefined {
+  if (config.caBundle === null) return undefined;
+  const temporary = `${paths.trustBundle}.new`;
+  copyFileSync(config.caBundle, temporary);
+  renameSync(temporary, paths.trustBundle);
+  return paths.trustBundle;
+}

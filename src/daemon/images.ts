@@ -1,0 +1,50 @@
+import { ensureDaemonImage } from '../build/daemon-image';
+import { createHostTools } from '../build/host-tools';
+import { ensureStackImages, type StackImageOptions, type StackImages } from '../build/stack-images';
+import type { Config } from './config';
+import { connectEngine, copyTrustBundle } from './engine-setup';
+import type { Paths } from './paths';
+
+export interface ImagesOptions {
+  config: Config;
+  paths: Paths;
+  imagesDir: string;
+  onProgress: (line: string) => void;
+}
+
+/** Settings of the host's programs that those inside the build containers need as well. */
+const PASSED_ON = ['http_proxy', 'https_proxy', 'no_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'];
+
+/** Builds those stack images that the engine does not have yet. */
+export async function prepareImages(options: ImagesOptions): Promise<StackImages> {
+  return ensureStackImages(await imageOptions(options));
+}
+
+/** Builds the image of daemon and router for docker-compose.yml; answers its reference. */
+export async function buildDaemonImage(options: ImagesOptions & { packageDir: string }): Promise<string> {
+  return ensureDaemonImage({ ...(await imageOptions(options)), projectDir: options.packageDir });
+}
+
+async function imageOptions({
+  config,
+  paths,
+  imagesDir,
+  onProgress,
+}: ImagesOptions): Promise<StackImageOptions> {
+  const { engine } = await connectEngine(config);
+  const environment = Object.entries(config.environment);
+  return {
+    engine,
+    imagesDir,
+    caBundlePath: copyTrustBundle(config, paths),
+    workDir: paths.work,
+    buildEnv: Object.fromEntries(
+      environment.flatMap(([name, value]) =>
+        PASSED_ON.includes(name) && value !== undefined ? [[name, value]] : [],
+      ),
+    ),
+    hostTools: createHostTools({ searchPath: config.environment.PATH ?? '' }),
+    onProgress,
+    signal: new AbortController().signal,
+  };
+}

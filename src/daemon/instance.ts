@@ -1,0 +1,34 @@
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { isHeld } from './lock';
+import type { Paths } from './paths';
+
+/** What a running daemon says of itself in its data folder, for `status`, `env` and `down`. */
+export interface Instance {
+  pid: number;
+  apiPort: number;
+  routerHttpPort: number;
+  startedAt: string;
+  version: string;
+}
+
+export function writeInstance(paths: Paths, instance: Instance): void {
+  const temporary = `${paths.pid}.new`;
+  writeFileSync(temporary, `${JSON.stringify(instance)}\n`);
+  renameSync(temporary, paths.pid);
+}
+
+export function removeInstance(paths: Paths): void {
+  rmSync(paths.pid, { force: true });
+}
+
+/** The daemon that runs on this data folder, if one does: what its file says is only believed when it answers. */
+export async function findInstance(paths: Paths): Promise<Instance | undefined> {
+  let instance: Instance;
+  try {
+    instance = JSON.parse(readFileSync(paths.pid, 'utf8')) as Instance;
+  } catch {
+    // No file: no daemon was started here, or it ended in order. Half a file can't be: it is renamed into place.
+    return undefined;
+  }
+  return (await isHeld(paths.lockSocket)) ? instance : undefined;
+}

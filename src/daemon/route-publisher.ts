@@ -1,0 +1,68 @@
+import type { App } from '../domain/app';
+import { dynoName } from '../domain/dyno';
+import type { Clock } from '../lib/clock';
+import type { AppRoutes, RouteTable } from '../router/protocol';
+import type { Store } from '../store/store';
+
+export interface RoutePublisherOptions {
+  store: Store;
+  clock: Clock;
+  publish: (table: RouteTable) => void;
+}
+
+/** Turns what the store says into route tables. Changes of one turn of the event loop make one table. */
+export class RoutePublisher {
+  readonly #options: RoutePublisherOptions;
+  #version = 0;
+  #scheduled = false;
+  #stopped = false;
+
+  constructor(options: RoutePublisherOptions) {
+    this.#options = options;
+  }
+
+  changed(): void {
+    if (this.#scheduled || this.#stopped) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (!this.#stopped) this.#options.publish(this.#table());
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  #table(): RouteTable {
+    const { store, clock } = this.#options;
+    // Grows over restarts of the daemon too, with nothing to store.
+    this.#version = Math.max(this.#version + 1, clock.now().getTime());
+    return { version: this.#version, apps: store.apps.all().map((app) => routesOf(store, app)) };
+  }
+}
+
+function routesOf(store: Store, app: App): AppRoutes {
+  const release = store.releases.current(app.id);
+  const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
+  const web = store.formations.of(app.id).find((formation) => formation.type === 'web');
+  return {
+    app_id: app.id,
+    app_name: app.name,
+    hosts: store.domainNames.of(app.id).map((domain) => domain.hostname),
+    maintenance: app.maintenance,
+    has_code: slug !== undefined,
+    web_quantity: slug !== undefined && 'web' in slug.processTypes ? (web?.quantity ?? 0) : 0,
+    dynos: store.dynos
+      .of(app.id)
+      .filter((dyno) => dyno.type === 'web' && dyno.state !== 'down')
+      .map((dyno) => ({
+        id: dyno.id,
+        name: dynoName(dyno),
+        state: dyno.state,
+        endpoint: dyno.endpoint,
+      })),
+    maintenance_page_url: release?.configVars.MAINTENANCE_PAGE_URL ?? null,
+    error_page_url: release?.configVars.ERROR_PAGE_URL ?? null,
+  };
+}

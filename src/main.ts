@@ -1,0 +1,264 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { Command } from 'commander';
+import { createApiClient } from './cli/api-client';
+import {
+  clientEnvironment,
+  formatForShell,
+  guessShell,
+  SHELLS,
+  type ClientSettings,
+  type Shell,
+} from './cli/client-environment';
+import { answerCredentialRequest } from './cli/git-credentials';
+import { CommandError, printLines, printTable, readStandardInput, warn } from './cli/terminal';
+import { describeApps } from './cli/status';
+import { ConfigError, describeSettings, loadConfig, processEnvironment, type Config } from './daemon/config';
+import { Daemon } from './daemon/daemon';
+import { examine } from './daemon/doctor';
+import { stopDaemon, stopDynos, stopRouter } from './daemon/down';
+import { findInstance } from './daemon/instance';
+import { buildDaemonImage, prepareImages } from './daemon/images';
+import { Paths } from './daemon/paths';
+import { onEndSignal } from './daemon/signals';
+import { StartError, startDetached } from './daemon/up';
+import { EngineError } from './engine/engine';
+import { createLogger } from './lib/logger';
+import { runRouter } from './router/main';
+
+/** The installed package: holds bin/, dist/, buildpacks/ and images/. */
+const PACKAGE_DIR = path.join(__dirname, '..');
+const IMAGES_DIR = path.join(PACKAGE_DIR, 'images');
+const BIN_DIR = path.join(PACKAGE_DIR, 'bin');
+
+const { version } = JSON.parse(readFileSync(path.join(PACKAGE_DIR, 'package.json'), 'utf8')) as {
+  version: string;
+};
+
+function buildProgram(): Command {
+  const program = new Command('dynodock')
+    .description('Heroku on your own machine.')
+    .version(version)
+    .addHelpText('after', () => {
+      const settings = describeSettings(processEnvironment());
+      const lines = settings.map(
+        ({ name, value, help }) => `  ${name.padEnd(31)} ${help} (${value || 'none'})`,
+      );
+      return `\nSettings, by environment:\n${lines.join('\n')}\n\nApps are worked with by the heroku CLI: eval "$(dynodock env)", then heroku create.`;
+    });
+
+  program
+    .command('up')
+    .description('start the platform: daemon and router')
+    .option('-d, --detach', 'in the background')
+    .option('--detached-child', 'for internal use')
+    .action(async (options: { detach?: boolean; detachedChild?: boolean }) => up(options));
+
+  program
+    .command('down')
+    .description('stop daemon and router; dynos keep running')
+    .option('-a, --all', 'stop the dynos too')
+    .action(async (options: { all?: boolean }) => down(options.all === true));
+
+  program.command('status').description('what runs, app by app').action(status);
+
+  program
+    .command('doctor')
+    .description('check every precondition, and say what to do')
+    .action(async () => doctor());
+
+  program
+    .command('env')
+    .description('print what a shell needs so that heroku and git use this platform: eval "$(dynodock env)"')
+    .option('-s, --shell <name>', `syntax: ${SHELLS.join(', ')}`)
+    .action(async (options: { shell?: string }) => env(options.shell));
+
+  program
+    .command('images')
+    .description('build the images that builds and dynos run on')
+    .option('--daemon', 'also the image of daemon and router for docker-compose.yml')
+    .action(async (options: { daemon?: boolean }) => images(options.daemon === true));
+
+  program
+    .command('router')
+    .description('run the router process (the daemon starts it by itself)')
+    .action(router);
+
+  program
+    .command('git-credentials <operation>', { hidden: true })
+    .description("git's credential helper for this platform")
+    .action(async (operation: string) => gitCredentials(operation));
+
+  return program;
+}
+
+async function up(options: { detach?: boolean; detachedChild?: boolean }): Promise<void> {
+  const { config, paths } = open();
+  const running = await findInstance(paths);
+  if (running !== undefined) {
+    throw new CommandError(
+      `dynodock is already running here (process ${running.pid}, API on port ${running.apiPort}).`,
+      'To see what runs: dynodock status. To stop it: dynodock down.',
+    );
+  }
+  if (options.detach === true) {
+    await prepareImages({ config, paths, imagesDir: IMAGES_DIR, onProgress: (line) => warn(line) });
+    const instance = await startDetached(paths, __filename);
+    printLines(`dynodock is up: API on port ${instance.apiPort}, apps on port ${instance.routerHttpPort}.`);
+    return;
+  }
+  const detached = options.detachedChild === true;
+  const logger = createLogger({ level: config.logLevel, ...(detached ? { file: paths.daemonLog } : {}) });
+  const daemon = new Daemon({
+    config,
+    paths,
+    packageDir: PACKAGE_DIR,
+    mainScript: __filename,
+    version,
+    logger,
+  });
+  const ended = new Promise<void>((resolve) => {
+    onEndSignal(logger, (signal) => {
+      logger.info('stopping', { signal });
+      resolve();
+    });
+  });
+  await daemon.start();
+  if (!detached)
+    warn(`dynodock is up: API on port ${config.apiPort}, apps on port ${config.routerHttpPort}.`);
+  await ended;
+  await daemon.stop();
+}
+
+async function down(all: boolean): Promise<void> {
+  const { config, paths } = open();
+  const daemon = await stopDaemon(paths);
+  const routerRan = await stopRouter(paths);
+  if (!daemon && !routerRan && !all) {
+    printLines('dynodock is not running.');
+    return;
+  }
+  if (daemon || routerRan) printLines('dynodock is down.');
+  if (all) printLines(`${await stopDynos(config, paths)} dynos stopped.`);
+  else printLines('Dynos keep running; `dynodock down --all` stops them too.');
+}
+
+async function status(): Promise<void> {
+  const { paths } = open();
+  const instance = await findInstance(paths);
+  if (instance === undefined)
+    throw new CommandError('dynodock is not running.', 'To start it: dynodock up --detach');
+  printLines(
+    `dynodock ${instance.version}, process ${instance.pid}, since ${instance.startedAt}`,
+    `API and git on port ${instance.apiPort}, apps on port ${instance.routerHttpPort}, data in ${paths.dataDir}`,
+    '',
+    ...(await describeApps(createApiClient({ apiPort: instance.apiPort, token: readToken(paths) }))),
+  );
+}
+
+async function doctor(): Promise<void> {
+  const { config, paths } = open({ create: false });
+  const findings = await examine(config, paths, IMAGES_DIR);
+  const marks = { ok: 'ok', warning: 'warning', problem: 'PROBLEM' };
+  printTable(
+    findings.map(({ what, result, detail, advice }) => ({
+      cells: [marks[result], what, detail],
+      ...(advice === undefined ? {} : { note: advice }),
+    })),
+  );
+  const problems = findings.filter((finding) => finding.result === 'problem').length;
+  if (problems > 0) throw new CommandError(`${problems} ${problems === 1 ? 'problem' : 'problems'} found.`);
+  printLines('', 'All is well.');
+}
+
+async function env(shellName: string | undefined): Promise<void> {
+  const { config, paths } = open({ create: false });
+  if (!existsSync(paths.token) || !existsSync(paths.caCertificate)) {
+    throw new CommandError('dynodock was never started here.', 'To start it: dynodock up --detach');
+  }
+  const environment = processEnvironment();
+  const shell = shellName === undefined ? guessShell(environment.SHELL) : parseShell(shellName);
+  const instance = await findInstance(paths);
+  const clientDir = path.join(paths.dataDir, 'client');
+  const settings: ClientSettings = {
+    apiPort: instance?.apiPort ?? config.apiPort,
+    token: readToken(paths),
+    caCertificate: paths.caCertificate,
+    clientBundle: path.join(clientDir, 'node-ca-bundle.pem'),
+    gitBundle: path.join(clientDir, 'git-ca-bundle.pem'),
+    binDir: BIN_DIR,
+  };
+  const { variables, bundles } = clientEnvironment(settings, environment);
+  for (const { file, userFile } of bundles) {
+    mkdirSync(clientDir, { recursive: true });
+    const own = readFileSync(paths.caCertificate, 'utf8');
+    const users = existsSync(userFile) ? readFileSync(userFile, 'utf8') : '';
+    writeFileSync(file, `${users.trimEnd()}\n${own}`);
+  }
+  process.stdout.write(formatForShell(shell, variables));
+}
+
+async function images(daemonToo: boolean): Promise<void> {
+  const { config, paths } = open();
+  const options = { config, paths, imagesDir: IMAGES_DIR, onProgress: (line: string) => warn(line) };
+  const stacks = await prepareImages(options);
+  printLines(...Object.values(stacks).flatMap(({ run, build }) => [run, build]));
+  if (daemonToo) printLines(await buildDaemonImage({ ...options, packageDir: PACKAGE_DIR }));
+}
+
+async function router(): Promise<void> {
+  const { config, paths } = open();
+  await runRouter({
+    dataDir: paths.run,
+    socketPath: paths.routerSocket,
+    snapshotPath: paths.routerSnapshot,
+    listen: { hosts: ['127.0.0.1', '::1'], httpPort: config.routerHttpPort },
+    logger: createLogger({ level: config.logLevel, file: paths.routerLog }),
+  });
+}
+
+async function gitCredentials(operation: string): Promise<void> {
+  const { config, paths } = open({ create: false });
+  const instance = await findInstance(paths);
+  const apiPort = instance?.apiPort ?? config.apiPort;
+  const request = await readStandardInput();
+  process.stdout.write(answerCredentialRequest(operation, request, { apiPort, token: readToken(paths) }));
+}
+
+function open(options: { create: boolean } = { create: true }): { config: Config; paths: Paths } {
+  const config = loadConfig(processEnvironment());
+  const paths = new Paths(config.dataDir);
+  if (options.create) paths.create();
+  return { config, paths };
+}
+
+function readToken(paths: Paths): string {
+  if (!existsSync(paths.token)) {
+    throw new CommandError('dynodock was never started here.', 'To start it: dynodock up --detach');
+  }
+  return readFileSync(paths.token, 'utf8').trim();
+}
+
+function parseShell(name: string): Shell {
+  const known =
+    SHELLS.find((shell) => shell === name) ?? (['bash', 'zsh', 'dash'].includes(name) ? 'sh' : undefined);
+  if (known === undefined) throw new CommandError(`Shell ${name} is not known: ${SHELLS.join(', ')}.`);
+  return known;
+}
+
+/** Errors that are meant for the user are shown as they are; anything else is a bug and shown whole. */
+function report(error: unknown): void {
+  if (error instanceof CommandError)
+    warn(error.message, ...(error.advice === undefined ? [] : [error.advice]));
+  else if (error instanceof ConfigError || error instanceof StartError) warn(error.message);
+  else if (error instanceof EngineError) {
+    warn(`Container engine: ${error.message}`, 'To see what is missing: dynodock doctor');
+  } else warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
+}
+
+buildProgram()
+  .parseAsync()
+  .catch((error: unknown) => {
+    report(error);
+    process.exitCode = 1;
+  });

@@ -1,0 +1,153 @@
+import { rm } from 'node:fs/promises';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { LineReader } from '../lib/line-reader';
+import type { Logger } from '../lib/logger';
+import { parseDaemonMessage } from './messages';
+import type { RouterMessage, RouteTable } from './protocol';
+
+/** A table of all apps is far below this. */
+const MAX_LINE_BYTES = 16 * 1024 * 1024;
+/** Beyond this the daemon does not keep up with its log lines: they wait in our own, bounded buffer instead. */
+const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
+
+export interface ControlServerOptions {
+  socketPath: string;
+  logger: Logger;
+  hello: () => RouterMessage;
+  /** Serves the table; the answer is the version that is served now. */
+  onTable: (table: RouteTable) => number;
+  onShutdown: () => void;
+  /** A daemon has connected and was greeted. */
+  onDaemon: () => void;
+}
+
+/**
+ * The unix socket to which the daemon connects (protocol.ts). The newest connection counts, since an older one can only
+ * be the leftover of a daemon that is gone or going. It is closed with the newer one's first message, not before: a
+ * router that is started twice connects just to see whether there is one, and must not take the daemon's place.
+ */
+export class ControlServer {
+  readonly #options: ControlServerOptions;
+  readonly #server: Server;
+  /** Open connections, the newest last. */
+  #sockets: Socket[] = [];
+
+  constructor(options: ControlServerOptions) {
+    this.#options = options;
+    this.#server = createServer((socket) => this.#accept(socket));
+  }
+
+  /** Rejects when another router answers at the socket. */
+  async start(): Promise<void> {
+    try {
+      await this.#listen();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+      if (await answers(this.#options.socketPath)) {
+        throw new Error('another router is running on this data folder', { cause: error });
+      }
+      // The file of a router that was killed: nobody listens behind it.
+      await rm(this.#options.socketPath, { force: true });
+      await this.#listen();
+    }
+  }
+
+  async stop(): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      if (this.#server.listening) this.#server.close(() => resolve());
+      else resolve();
+    });
+    for (const socket of this.#sockets) {
+      // What was written before, the last log lines above all, still goes out; a daemon that does not read is cut.
+      socket.end();
+      socket.setTimeout(1000, () => socket.destroy());
+    }
+    await closed;
+  }
+
+  /** false when no daemon is connected or it does not keep up: then nothing was sent. */
+  send(message: RouterMessage): boolean {
+    const socket = this.#sockets.at(-1);
+    if (socket === undefined || !socket.writable || socket.writableLength > MAX_UNSENT_BYTES) return false;
+    write(socket, message);
+    return true;
+  }
+
+  #listen(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      // The socket takes orders from whoever can open it: its owner only. bind() happens within listen().
+      const umask = process.umask(0o177);
+      try {
+        this.#server.listen(this.#options.socketPath, () => {
+          this.#server.off('error', reject);
+          this.#server.on('error', (error) => {
+            this.#options.logger.error('control socket failed', { error });
+          });
+          resolve();
+        });
+      } finally {
+        process.umask(umask);
+      }
+    });
+  }
+
+  #accept(socket: Socket): void {
+    const { logger } = this.#options;
+    this.#sockets.push(socket);
+    // The highest version of this connection. A new daemon may begin lower: its data folder may have been restored.
+    let version = -1;
+    const reader = new LineReader(MAX_LINE_BYTES, (line) => {
+      const message = parseDaemonMessage(line);
+      if (this.#sockets.at(-1) !== socket) return;
+      for (const older of this.#sockets.slice(0, -1)) older.end();
+      switch (message.type) {
+        case 'routes': {
+          const served = message.table.version < version ? version : this.#options.onTable(message.table);
+          version = served;
+          write(socket, { type: 'applied', table_version: served });
+          return;
+        }
+        case 'shutdown':
+          this.#options.onShutdown();
+          return;
+      }
+    });
+    socket.on('data', (chunk) => {
+      if (socket.destroyed) return;
+      try {
+        reader.push(chunk);
+      } catch (error) {
+        // Not our daemon, or not of our version: it may connect again and say it right.
+        logger.warn('daemon connection closed: unreadable message', { error });
+        socket.destroy();
+      }
+    });
+    socket.on('error', (error) => logger.debug('daemon connection failed', { error }));
+    socket.on('close', () => {
+      const wasDaemon = this.#sockets.at(-1) === socket;
+      this.#sockets = this.#sockets.filter((other) => other !== socket);
+      // The one before counts again, and may have missed something.
+      if (wasDaemon && this.#sockets.length > 0) this.#options.onDaemon();
+    });
+    write(socket, this.#options.hello());
+    this.#options.onDaemon();
+  }
+}
+
+function write(socket: Socket, message: RouterMessage): void {
+  if (socket.writable) socket.write(`${JSON.stringify(message)}\n`);
+}
+
+/** Whether anybody accepts connections at a unix socket. */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    // Refused or gone: nobody does.
+    socket.once('error', () => resolve(false));
+  });
+}

@@ -1,0 +1,152 @@
+import type { Clock } from '../lib/clock';
+import type { RouterErrorCode } from './errors';
+import type { AppRoutes, RouteDyno, RouterMessage } from './protocol';
+
+/** A dyno that takes requests. */
+export type RoutableDyno = RouteDyno & { endpoint: { host: string; port: number } };
+
+export type Admission =
+  | { kind: 'dispatch'; dynos: RoutableDyno[] }
+  /** Wait for a new table. `wake`: a dyno sleeps and somebody must be told. */
+  | { kind: 'hold'; wake: boolean }
+  | { kind: 'refuse'; code: RouterErrorCode };
+
+/** What is to become of a request for this app (Dev Center "Error Codes": H80, H81, H14, H10, H20). */
+export function admit(app: AppRoutes): Admission {
+  if (app.maintenance) return { kind: 'refuse', code: 'H80' };
+  if (!app.has_code) return { kind: 'refuse', code: 'H81' };
+  if (app.web_quantity === 0) return { kind: 'refuse', code: 'H14' };
+  const dynos = app.dynos.filter(isRoutable);
+  if (dynos.length > 0) return { kind: 'dispatch', dynos };
+  const left = app.dynos.filter((dyno) => dyno.state !== 'down');
+  if (left.length > 0 && left.every((dyno) => dyno.state === 'crashed')) {
+    return { kind: 'refuse', code: 'H10' };
+  }
+  // None listed, or only stopped ones: the gap of a deploy without preboot, in which requests wait as well.
+  return { kind: 'hold', wake: left.some((dyno) => dyno.state === 'idle') };
+}
+
+export function isRoutable(dyno: RouteDyno): dyno is RoutableDyno {
+  return dyno.state === 'up' && dyno.endpoint !== null;
+}
+
+/** What is told about a request that waits for a sleeping dyno. */
+export interface WaitingRequest {
+  requestId: string;
+  method: string;
+  path: string;
+  fwd: string;
+}
+
+export type Release =
+  /** A new table: ask `admit` again. */
+  'changed' | 'timeout' | 'full' | 'aborted';
+
+export interface GateOptions {
+  clock: Clock;
+  /** false when no daemon hears it; `daemonConnected` says it again. */
+  send: (message: RouterMessage) => boolean;
+  maxWaiting: number;
+}
+
+interface Waiter {
+  request: WaitingRequest;
+  settle: (release: Release) => void;
+}
+
+interface Queue {
+  waiters: Set<Waiter>;
+  /** The daemon has been told of this sleep. */
+  told: boolean;
+}
+
+/**
+ * Holds requests of apps that have no dyno up yet, until the table changes for that app. Each waiter then looks at the
+ * new table itself. While one waits for a sleeping dyno, the daemon is told once per app, and again when it reconnects.
+ */
+export class Gate {
+  readonly #options: GateOptions;
+  readonly #queues = new Map<string, Queue>();
+
+  constructor(options: GateOptions) {
+    this.#options = options;
+  }
+
+  waiting(appId: string): number {
+    return this.#queues.get(appId)?.waiters.size ?? 0;
+  }
+
+  /** Resolves when the app's routes changed, `timeoutMs` passed or the signal aborted; at once when too many wait. */
+  wait(
+    appId: string,
+    request: WaitingRequest,
+    options: { wake: boolean; timeoutMs: number; signal: AbortSignal },
+  ): Promise<Release> {
+    if (options.signal.aborted) return Promise.resolve('aborted');
+    let queue = this.#queues.get(appId);
+    if ((queue?.waiters.size ?? 0) >= this.#options.maxWaiting) return Promise.resolve('full');
+    if (!queue) {
+      queue = { waiters: new Set(), told: false };
+      this.#queues.set(appId, queue);
+    }
+    const { waiters } = queue;
+    const released = new Promise<Release>((resolve) => {
+      const waiter: Waiter = {
+        request,
+        settle: (release) => {
+          cancel();
+          options.signal.removeEventListener('abort', onAbort);
+          waiters.delete(waiter);
+          if (waiters.size === 0) this.#queues.delete(appId);
+          resolve(release);
+        },
+      };
+      const cancel = this.#options.clock.after(options.timeoutMs, () => waiter.settle('timeout'));
+      const onAbort = (): void => waiter.settle('aborted');
+      options.signal.addEventListener('abort', onAbort, { once: true });
+      waiters.add(waiter);
+    });
+    if (options.wake) this.#tell(appId, queue);
+    return released;
+  }
+
+  /** A new table is served: whoever need not wait any more is let go. */
+  tableChanged(find: (appId: string) => AppRoutes | undefined): void {
+    for (const [appId, queue] of [...this.#queues]) {
+      const app = find(appId);
+      const admission = app ? admit(app) : null;
+      if (admission?.kind === 'hold') {
+        // No longer asleep: the next sleep is to be told anew.
+        if (!admission.wake) queue.told = false;
+        else this.#tell(appId, queue);
+      } else {
+        for (const waiter of [...queue.waiters]) waiter.settle('changed');
+      }
+    }
+  }
+
+  /** What was told may have been lost with the daemon that heard it. */
+  daemonConnected(find: (appId: string) => AppRoutes | undefined): void {
+    for (const [appId, queue] of this.#queues) {
+      queue.told = false;
+      const app = find(appId);
+      const admission = app ? admit(app) : null;
+      if (admission?.kind === 'hold' && admission.wake) this.#tell(appId, queue);
+    }
+  }
+
+  #tell(appId: string, queue: Queue): void {
+    if (queue.told) return;
+    const [first] = queue.waiters;
+    if (!first) return;
+    const { requestId, method, path, fwd } = first.request;
+    queue.told = this.#options.send({
+      type: 'wake',
+      app_id: appId,
+      request_id: requestId,
+      method,
+      path,
+      fwd,
+    });
+  }
+}

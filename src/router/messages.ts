@@ -1,0 +1,153 @@
+import type {
+  AppRoutes,
+  DaemonMessage,
+  RouteDyno,
+  RouterLogLine,
+  RouterMessage,
+  RouteTable,
+} from './protocol';
+
+/** What came over the control socket, or from the snapshot, is not of the agreed shape. */
+export class MessageError extends Error {
+  override readonly name = 'MessageError';
+}
+
+/** One line from the daemon, checked. Throws MessageError. */
+export function parseDaemonMessage(line: string): DaemonMessage {
+  const message = record(json(line), 'message');
+  switch (message.type) {
+    case 'routes':
+      return { type: 'routes', table: readRouteTable(message.table) };
+    case 'shutdown':
+      return { type: 'shutdown' };
+    default:
+      throw new MessageError('message has an unknown type');
+  }
+}
+
+/** One line from the router, checked. Throws MessageError. */
+export function parseRouterMessage(line: string): RouterMessage {
+  const message = record(json(line), 'message');
+  switch (message.type) {
+    case 'hello':
+      return {
+        type: 'hello',
+        protocol: integer(message.protocol, 'protocol'),
+        pid: integer(message.pid, 'pid'),
+        table_version: integer(message.table_version, 'table_version'),
+        http_port: integer(message.http_port, 'http_port'),
+      };
+    case 'applied':
+      return { type: 'applied', table_version: integer(message.table_version, 'table_version') };
+    case 'log':
+      return { type: 'log', lines: array(message.lines, 'lines').map(readLogLine) };
+    case 'wake':
+      return {
+        type: 'wake',
+        app_id: text(message.app_id, 'app_id'),
+        request_id: text(message.request_id, 'request_id'),
+        method: text(message.method, 'method'),
+        path: text(message.path, 'path'),
+        fwd: text(message.fwd, 'fwd'),
+      };
+    default:
+      throw new MessageError('message has an unknown type');
+  }
+}
+
+/** Throws MessageError. */
+export function readRouteTable(value: unknown): RouteTable {
+  const table = record(value, 'table');
+  return { version: integer(table.version, 'version'), apps: array(table.apps, 'apps').map(readApp) };
+}
+
+function readApp(value: unknown): AppRoutes {
+  const app = record(value, 'app');
+  return {
+    app_id: text(app.app_id, 'app_id'),
+    app_name: text(app.app_name, 'app_name'),
+    hosts: array(app.hosts, 'hosts').map((host) => text(host, 'host')),
+    maintenance: flag(app.maintenance, 'maintenance'),
+    has_code: flag(app.has_code, 'has_code'),
+    web_quantity: integer(app.web_quantity, 'web_quantity'),
+    dynos: array(app.dynos, 'dynos').map(readDyno),
+    maintenance_page_url: textOrNull(app.maintenance_page_url, 'maintenance_page_url'),
+    error_page_url: textOrNull(app.error_page_url, 'error_page_url'),
+  };
+}
+
+function readDyno(value: unknown): RouteDyno {
+  const dyno = record(value, 'dyno');
+  return {
+    id: text(dyno.id, 'id'),
+    name: text(dyno.name, 'name'),
+    state: state(dyno.state),
+    endpoint: dyno.endpoint === null ? null : readEndpoint(dyno.endpoint),
+  };
+}
+
+function readEndpoint(value: unknown): { host: string; port: number } {
+  const endpoint = record(value, 'endpoint');
+  const port = integer(endpoint.port, 'port');
+  if (port < 1 || port > 65_535) throw new MessageError('port is out of range');
+  return { host: text(endpoint.host, 'host'), port };
+}
+
+function readLogLine(value: unknown): RouterLogLine {
+  const line = record(value, 'line');
+  return { app_id: text(line.app_id, 'app_id'), at: text(line.at, 'at'), text: text(line.text, 'text') };
+}
+
+function state(value: unknown): RouteDyno['state'] {
+  switch (value) {
+    case 'starting':
+    case 'up':
+    case 'idle':
+    case 'crashed':
+    case 'down':
+      return value;
+    default:
+      throw new MessageError('state is none of a dyno');
+  }
+}
+
+function json(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    throw new MessageError('message is not JSON', { cause });
+  }
+}
+
+function record(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new MessageError(`${what} is not an object`);
+  }
+  return value as Record<string, unknown>;
+}
+
+function array(value: unknown, what: string): unknown[] {
+  if (!Array.isArray(value)) throw new MessageError(`${what} is not a list`);
+  return value;
+}
+
+function text(value: unknown, what: string): string {
+  if (typeof value !== 'string') throw new MessageError(`${what} is not a string`);
+  return value;
+}
+
+function textOrNull(value: unknown, what: string): string | null {
+  return value === null ? null : text(value, what);
+}
+
+function flag(value: unknown, what: string): boolean {
+  if (typeof value !== 'boolean') throw new MessageError(`${what} is not a boolean`);
+  return value;
+}
+
+function integer(value: unknown, what: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+    throw new MessageError(`${what} is not a whole number`);
+  }
+  return value;
+}

@@ -1,0 +1,294 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createApiServer, type ApiServer, type ApiServerOptions } from '../../src/api/server';
+import type { ApiServices, BuildReader } from '../../src/api/services';
+import { ensureCertificates, type ServerCertificate } from '../../src/daemon/certificates';
+import type { Account } from '../../src/domain/account';
+import type { App } from '../../src/domain/app';
+import type { Build } from '../../src/domain/build';
+import type { Dyno } from '../../src/domain/dyno';
+import { parseDynoSize } from '../../src/domain/dyno-size';
+import { notFound } from '../../src/domain/errors';
+import type { AppId, BuildId, DynoId, SlugId } from '../../src/domain/ids';
+import type { ProcessTypes } from '../../src/domain/procfile';
+import type { Release } from '../../src/domain/release';
+import type { DynoManager, DynoSelection } from '../../src/dyno-manager/dyno-manager';
+import { systemClock, type Clock } from '../../src/lib/clock';
+import type { Logger } from '../../src/lib/logger';
+import { Logplex } from '../../src/logplex/logplex';
+import { AccountService } from '../../src/platform/account/account';
+import { AppFeatures } from '../../src/platform/app-features/app-features';
+import { Apps } from '../../src/platform/apps/apps';
+import { BuildpackInstallations } from '../../src/platform/buildpack-installations/buildpack-installations';
+import { ConfigVarsService } from '../../src/platform/config-vars/config-vars';
+import type { PlatformContext } from '../../src/platform/context';
+import { Domains } from '../../src/platform/domains/domains';
+import { Dynos } from '../../src/platform/dynos/dynos';
+import { FormationService } from '../../src/platform/formation/formation';
+import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
+import { Releases } from '../../src/platform/releases/releases';
+import { Slugs } from '../../src/platform/slugs/slugs';
+import { Store } from '../../src/store/store';
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  /** Parsed when it is JSON. */
+  body: any; // eslint-disable-line @typescript-eslint/no-explicit-any -- whatever the server says
+  text: string;
+}
+
+export interface LoggedMessage {
+  message: string;
+  fields: Record<string, unknown>;
+}
+
+/** The API on a free port over the platform's own services and an empty store; only the dynos are pretended. */
+export class TestApi {
+  readonly store = Store.open(':memory:');
+  readonly logplex: Logplex;
+  readonly services: ApiServices;
+  readonly account: Account;
+  readonly token: string;
+  readonly server: ApiServer;
+  readonly errors: LoggedMessage[] = [];
+  readonly restarts: DynoSelection[] = [];
+  readonly gitRequests: string[] = [];
+  readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
+
+  private constructor(
+    readonly tls: ServerCertificate & { ca: string },
+    clock: Clock,
+    more: Partial<ApiServerOptions>,
+  ) {
+    this.logplex = new Logplex(clock);
+    const dynoManager: DynoManager = {
+      kick: () => undefined,
+      restart: (_appId, selection) => this.restarts.push(selection),
+      discard: () => Promise.resolve(),
+    };
+    const context: PlatformContext = {
+      store: this.store,
+      clock,
+      logplex: this.logplex,
+      dynoManager,
+      newId: randomUUID,
+      random: Math.random,
+      settings: {
+        defaultDynoSize: parseDynoSize('basic'),
+        appDomain: 'localhost',
+        routerHttpPort: 8080,
+        apiPort: 5050,
+      },
+      changed: () => undefined,
+    };
+    const releases = new Releases(context);
+    this.services = {
+      account: new AccountService(context),
+      apps: new Apps(context, releases, []),
+      appFeatures: new AppFeatures(context),
+      builds: this.#builds(),
+      buildpackInstallations: new BuildpackInstallations(context),
+      configVars: new ConfigVarsService(context, releases),
+      domains: new Domains(context),
+      dynos: new Dynos(context),
+      formation: new FormationService(context),
+      logSessions: new LogSessions(context),
+      releases,
+      slugs: new Slugs(context),
+      ...more.services,
+    };
+    this.account = this.services.account.ensure('a@b.example');
+    this.token = this.services.account.issueToken(this.account, 'tests');
+    this.server = createApiServer({
+      tls,
+      listen: { port: 0 },
+      allowedHosts: ['api.localhost'],
+      git: (req, res) => this.#git(req, res),
+      bundledBuildpacks: [
+        { name: 'heroku/nodejs', description: 'Node.js apps' },
+        { name: 'heroku/procfile', description: 'Apps of a Procfile only' },
+      ],
+      requestsPerHour: null,
+      logger: this.#logger(),
+      clock,
+      ...more,
+      services: this.services,
+    });
+  }
+
+  static async start(
+    more: Partial<ApiServerOptions> & { services?: Partial<ApiServices> } = {},
+  ): Promise<TestApi> {
+    const folder = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
+    try {
+      const tls = await ensureCertificates(folder, new Date());
+      const ca = readFileSync(path.join(folder, 'ca.pem'), 'utf8');
+      const api = new TestApi({ ...tls, ca }, more.clock ?? systemClock, more as Partial<ApiServerOptions>);
+      await api.server.start();
+      return api;
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.server.stop();
+    this.store.close();
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.server.port}`;
+  }
+
+  async request(
+    method: string,
+    target: string,
+    options: { body?: unknown; headers?: Record<string, string>; anonymous?: boolean } = {},
+  ): Promise<Answer> {
+    const { body } = options;
+    const response = await fetch(new URL(target, this.url), {
+      method,
+      headers: {
+        Accept: 'application/vnd.heroku+json; version=3',
+        ...(options.anonymous === true ? {} : { Authorization: `Bearer ${this.token}` }),
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...options.headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    const json = response.headers.get('content-type')?.startsWith('application/json') === true && text !== '';
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: json ? JSON.parse(text) : undefined,
+      text,
+    };
+  }
+
+  get(target: string, headers: Record<string, string> = {}): Promise<Answer> {
+    return this.request('GET', target, { headers });
+  }
+  post(target: string, body?: unknown): Promise<Answer> {
+    return this.request('POST', target, { body });
+  }
+  patch(target: string, body?: unknown): Promise<Answer> {
+    return this.request('PATCH', target, { body });
+  }
+  put(target: string, body?: unknown): Promise<Answer> {
+    return this.request('PUT', target, { body });
+  }
+  delete(target: string): Promise<Answer> {
+    return this.request('DELETE', target);
+  }
+
+  anApp(name = 'demo'): App {
+    return this.services.apps.create(this.account, { name });
+  }
+
+  /** As if it had been pushed and built. */
+  deploy(app: App, processTypes: ProcessTypes = { web: 'node web.js', worker: 'node worker.js' }): Release {
+    const now = new Date();
+    return this.services.releases.deploy(this.account, app, {
+      id: randomUUID() as SlugId,
+      appId: app.id,
+      stack: 'heroku-24',
+      commit: '2c3a0b2d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f7',
+      commitDescription: 'Add a page',
+      processTypes,
+      buildpackProvidedDescription: 'Node.js',
+      checksum: `SHA256:${'0'.repeat(64)}`,
+      size: 1234,
+      image: 'slug:1',
+      createdAt: now,
+      updatedAt: now,
+    });
+  }
+
+  aBuild(app: App, more: Partial<Build> = {}): Build {
+    const now = new Date();
+    const build: Build = {
+      id: randomUUID() as BuildId,
+      appId: app.id,
+      status: 'pending',
+      stack: 'heroku-24',
+      version: '2c3a0b2d',
+      versionDescription: null,
+      buildpacks: ['heroku/nodejs'],
+      user: { id: this.account.id, email: this.account.email },
+      slugId: null,
+      releaseId: null,
+      failure: null,
+      createdAt: now,
+      updatedAt: now,
+      ...more,
+    };
+    this.store.builds.insert(build);
+    return build;
+  }
+
+  aDyno(app: App, release: Release, more: Partial<Dyno> = {}): Dyno {
+    const now = new Date();
+    const dyno: Dyno = {
+      id: randomUUID() as DynoId,
+      appId: app.id,
+      releaseId: release.id,
+      releaseVersion: release.version,
+      type: 'web',
+      number: 1,
+      size: parseDynoSize('basic'),
+      command: 'node web.js',
+      state: 'up',
+      port: 20_000,
+      endpoint: { host: '127.0.0.1', port: 20_000 },
+      crashCount: 0,
+      nextStartAt: null,
+      createdAt: now,
+      updatedAt: now,
+      startedAt: now,
+      ...more,
+    };
+    this.store.dynos.save(dyno);
+    return dyno;
+  }
+
+  log(appId: AppId, text: string): void {
+    this.logplex.heroku(appId, 'web.1', text);
+  }
+
+  #builds(): BuildReader {
+    return {
+      list: (app) => this.store.builds.of(app.id),
+      find: (app, id) => {
+        const build = this.store.builds.of(app.id).find((entry) => entry.id === id);
+        if (build === undefined) throw notFound('build');
+        return build;
+      },
+      outputStream: (id) => this.outputs.get(id),
+    };
+  }
+
+  #git(req: IncomingMessage, res: ServerResponse): void {
+    let bytes = 0;
+    req.on('data', (chunk: Buffer) => (bytes += chunk.length));
+    req.on('end', () => {
+      this.gitRequests.push(`${req.method} ${req.url} ${bytes}`);
+      res.end(`git ${bytes}`);
+    });
+  }
+
+  #logger(): Logger {
+    const logger: Logger = {
+      error: (message, fields = {}) => void this.errors.push({ message, fields }),
+      warn: () => undefined,
+      info: () => undefined,
+      debug: () => undefined,
+      child: () => logger,
+    };
+    return logger;
+  }
+}

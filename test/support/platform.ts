@@ -1,0 +1,300 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+export const ROOT = path.join(__dirname, '..', '..');
+const MAIN = path.join(ROOT, 'dist', 'main.js');
+const HEROKU = path.join(ROOT, 'test', 'e2e', 'node_modules', '.bin', 'heroku');
+
+export interface CommandResult {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface Answer {
+  status: number;
+  headers: http.IncomingHttpHeaders;
+  body: string;
+}
+
+/**
+ * A whole installation for a test: compiled daemon and router as processes of their own, on free ports, with a data
+ * folder and a home folder that go away at the end together with all containers, volumes, images and networks.
+ */
+export class TestPlatform {
+  readonly dir = mkdtempSync(path.join(tmpdir(), 'dynodock-test-'));
+  readonly home = path.join(this.dir, 'home');
+  readonly data = path.join(this.dir, 'data');
+  apiPort = 0;
+  httpPort = 0;
+  #daemon: ChildProcess | undefined;
+  #daemonOutput = '';
+  #client: Record<string, string> = {};
+  readonly #settings: Record<string, string>;
+
+  constructor(settings: Record<string, string> = {}) {
+    this.#settings = settings;
+  }
+
+  get environment(): Record<string, string | undefined> {
+    return {
+      PATH: `${path.dirname(HEROKU)}:${process.env.PATH ?? ''}`,
+      HOME: this.home,
+      XDG_CACHE_HOME: path.join(this.home, '.cache'),
+      SSL_CERT_FILE: process.env.SSL_CERT_FILE,
+      NODE_EXTRA_CA_CERTS: process.env.NODE_EXTRA_CA_CERTS,
+      GIT_SSL_CAINFO: process.env.GIT_SSL_CAINFO,
+      DOCKER_HOST: process.env.DOCKER_HOST,
+      DYNODOCK_HOME: this.data,
+      DYNODOCK_API_PORT: String(this.apiPort),
+      DYNODOCK_HTTP_PORT: String(this.httpPort),
+      DYNODOCK_EMAIL: 'user@example.com',
+      GIT_AUTHOR_NAME: 'Test',
+      GIT_AUTHOR_EMAIL: 'test@example.com',
+      GIT_COMMITTER_NAME: 'Test',
+      GIT_COMMITTER_EMAIL: 'test@example.com',
+      GIT_TERMINAL_PROMPT: '0',
+      NO_COLOR: '1',
+      TERM: 'dumb',
+      ...this.#settings,
+    };
+  }
+
+  async start(): Promise<void> {
+    await execute('mkdir', ['-p', this.home]);
+    if (this.apiPort === 0) [this.apiPort, this.httpPort] = await freePorts(2);
+    this.startDaemon();
+    await this.untilAnswering();
+    await this.readClientEnvironment();
+  }
+
+  startDaemon(): void {
+    const child = spawn(process.execPath, [MAIN, 'up'], {
+      env: this.environment as NodeJS.ProcessEnv,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const keep = (chunk: Buffer): void => {
+      this.#daemonOutput = (this.#daemonOutput + chunk.toString('utf8')).slice(-100_000);
+    };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    this.#daemon = child;
+  }
+
+  get daemon(): ChildProcess {
+    if (this.#daemon === undefined) throw new Error('no daemon was started');
+    return this.#daemon;
+  }
+
+  get daemonOutput(): string {
+    return this.#daemonOutput;
+  }
+
+  async untilAnswering(timeoutMs = 120_000): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      if (this.daemon.exitCode !== null) throw new Error(`the daemon ended:\n${this.#daemonOutput}`);
+      if (existsSync(path.join(this.data, 'run', 'daemon.json'))) {
+        const pid = (
+          JSON.parse(readFileSync(path.join(this.data, 'run', 'daemon.json'), 'utf8')) as { pid: number }
+        ).pid;
+        if (pid === this.daemon.pid) return;
+      }
+      if (Date.now() > deadline) throw new Error(`the daemon does not answer:\n${this.#daemonOutput}`);
+      await delay(50);
+    }
+  }
+
+  /** As a user's shell gets it: `eval "$(dynodock env)"`. */
+  async readClientEnvironment(): Promise<void> {
+    const { stdout } = await execute('sh', ['-c', `eval "$(${ROOT}/bin/dynodock env --shell sh)"; env -0`], {
+      env: this.environment,
+    });
+    this.#client = Object.fromEntries(
+      stdout
+        .split('\0')
+        .filter((entry) => entry.includes('='))
+        .map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),
+    );
+  }
+
+  get clientEnvironment(): Record<string, string> {
+    return this.#client;
+  }
+
+  get token(): string {
+    return this.#client.HEROKU_API_KEY ?? '';
+  }
+
+  async stopDaemon(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const child = this.#daemon;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
+  }
+
+  /** Ends everything and removes what it left. */
+  async destroy(): Promise<void> {
+    await this.stopDaemon();
+    await this.dynodock(['down', '--all']);
+    await removeInstallation(path.join(this.data, 'dynodock.sqlite'));
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  dynodock(args: string[], env: Record<string, string> = {}): Promise<CommandResult> {
+    return execute(process.execPath, [MAIN, ...args], { env: { ...this.environment, ...env } });
+  }
+
+  heroku(args: string[], options: { cwd?: string; timeoutMs?: number } = {}): Promise<CommandResult> {
+    return execute(HEROKU, args, { env: this.#client, ...options });
+  }
+
+  git(cwd: string, args: string[], options: { timeoutMs?: number } = {}): Promise<CommandResult> {
+    return execute('git', args, { cwd, env: this.#client, ...options });
+  }
+
+  /** A git repository with a copy of a folder of the project, committed on main. */
+  async repository(source: string): Promise<string> {
+    const folder = mkdtempSync(path.join(this.dir, 'repo-'));
+    await execute('cp', ['-R', `${path.join(ROOT, source)}/.`, folder]);
+    await this.git(folder, ['init', '--quiet', '--initial-branch=main']);
+    await this.commit(folder, 'First');
+    return folder;
+  }
+
+  async commit(folder: string, message: string): Promise<void> {
+    await this.git(folder, ['add', '--all']);
+    const { exitCode, stderr } = await this.git(folder, [
+      'commit',
+      '--quiet',
+      '--allow-empty',
+      '-m',
+      message,
+    ]);
+    if (exitCode !== 0) throw new Error(stderr);
+  }
+
+  push(folder: string, app: string, refspec = 'HEAD:refs/heads/main'): Promise<CommandResult> {
+    return this.git(folder, ['push', `https://localhost:${this.apiPort}/${app}.git`, refspec], {
+      timeoutMs: 300_000,
+    });
+  }
+
+  /** One request to an app through the router. */
+  visit(app: string, requestPath = '/', headers: Record<string, string> = {}): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const request = http.get(
+        {
+          host: '127.0.0.1',
+          port: this.httpPort,
+          path: requestPath,
+          agent: false,
+          headers: { Host: `${app}.localhost:${this.httpPort}`, ...headers },
+        },
+        (response) => {
+          const chunks: Buffer[] = [];
+          response.on('data', (chunk: Buffer) => chunks.push(chunk));
+          response.on('error', reject);
+          response.on('end', () =>
+            resolve({
+              status: response.statusCode ?? 0,
+              headers: response.headers,
+              body: Buffer.concat(chunks).toString('utf8'),
+            }),
+          );
+        },
+      );
+      request.on('error', reject);
+    });
+  }
+
+  async api(method: string, apiPath: string, body?: unknown): Promise<{ status: number; body: never }> {
+    const response = await fetch(`http://127.0.0.1:${this.apiPort}${apiPath}`, {
+      method,
+      headers: {
+        Authorization: `Bearer ${this.token}`,
+        Accept: 'application/vnd.heroku+json; version=3',
+        'Content-Type': 'application/json',
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    return { status: response.status, body: (await response.json()) as never };
+  }
+}
+
+/** Waits until `check` answers something other than undefined or false. */
+export async function eventually<T>(
+  what: string,
+  check: () => Promise<T | undefined | false> | T | undefined | false,
+  timeoutMs = 30_000,
+): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const result = await check();
+    if (result !== undefined && result !== false) return result;
+    if (Date.now() > deadline) throw new Error(`waited in vain for: ${what}`);
+    await delay(50);
+  }
+}
+
+export function execute(
+  command: string,
+  args: string[],
+  options: { cwd?: string; env?: Record<string, string | undefined>; timeoutMs?: number } = {},
+): Promise<CommandResult> {
+  return new Promise((resolve) => {
+    execFile(
+      command,
+      args,
+      {
+        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+        ...(options.env === undefined ? {} : { env: options.env as NodeJS.ProcessEnv }),
+        timeout: options.timeoutMs ?? 60_000,
+        maxBuffer: 64 * 1024 * 1024,
+      },
+      (error, stdout, stderr) => {
+        const exitCode = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
+        resolve({ exitCode, stdout, stderr });
+      },
+    );
+  });
+}
+
+async function freePorts(count: number): Promise<[number, number]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports as [number, number];
+}
+
+/** Containers, volumes, networks and images that bear the installation's id. */
+async function removeInstallation(database: string): Promise<void> {
+  if (!existsSync(database)) return;
+  const { Store } = await import('../../src/store/store');
+  const store = Store.open(database);
+  const id = store.settings.get('installation_id');
+  store.close();
+  if (id === undefined) return;
+  const filter = `label=dynodock.installation=${id}`;
+  const list = async (...args: string[]): Promise<string[]> =>
+    (await execute('docker', [...args, '--filter', filter])).stdout.split('\n').filter((line) => line !== '');
+  for (const container of await list('ps', '-aq')) await execute('docker', ['rm', '-f', '-v', container]);
+  for (const volume of await list('volume', 'ls', '-q'))
+    await execute('docker', ['volume', 'rm', '-f', volume]);
+  for (const network of await list('network', 'ls', '-q'))
+    await execute('docker', ['network', 'rm', network]);
+  for (const image of new Set(await list('images', '-q'))) await execute('docker', ['rmi', '-f', image]);
+}

@@ -1,0 +1,528 @@
+import { randomUUID } from 'node:crypto';
+import type { App } from '../../../src/domain/app';
+import type { Release } from '../../../src/domain/release';
+import { TestApi } from '../../support/api';
+import { expectToMatchSchema } from '../../support/schema';
+
+let api: TestApi;
+let app: App;
+beforeEach(async () => {
+  api = await TestApi.start();
+  app = api.anApp();
+});
+afterEach(async () => {
+  await api.stop();
+  expect(api.errors).toEqual([]);
+});
+
+function expectError(answer: { status: number; body: unknown }, status: number, id: string): void {
+  expect({ status: answer.status, body: answer.body }).toMatchObject({
+    status,
+    body: { id, message: expect.stringMatching(/\S/) },
+  });
+}
+
+describe('account', () => {
+  test('is known as ~, by email and by id', async () => {
+    const { body } = await api.get('/account');
+    expectToMatchSchema('account', body);
+    expect(body.email).toBe('a@b.example');
+    for (const name of ['~', api.account.id, api.account.email]) {
+      expect((await api.get(`/users/${name}`)).body).toEqual(body);
+    }
+    expectError(await api.get('/users/someone@else.example'), 404, 'not_found');
+    expectError(await api.get('/users/someone@else.example/apps'), 404, 'not_found');
+  });
+
+  test('has no features, so that the CLI goes on to those of the app', async () => {
+    expect((await api.get('/account/features')).body).toEqual([]);
+    expectError(await api.get('/account/features/x'), 404, 'not_found');
+    expectError(
+      await api.request('PATCH', '/account/features/x', { body: { enabled: true } }),
+      404,
+      'not_found',
+    );
+  });
+
+  test('tells its rate limit', async () => {
+    const { body } = await api.get('/account/rate-limits');
+    expectToMatchSchema('rate-limit', body);
+    expect(body).toEqual({ remaining: 4500 });
+  });
+
+  test('cannot be changed or deleted', async () => {
+    expectError(await api.patch('/account', { name: 'x' }), 501, 'not_supported');
+    expectError(await api.delete('/account'), 501, 'not_supported');
+  });
+});
+
+describe('apps', () => {
+  test('are listed, also as those of the user', async () => {
+    api.anApp('another');
+    const { body, status } = await api.get('/apps');
+    expect(status).toBe(200);
+    for (const entry of body) expectToMatchSchema('app', entry);
+    expect(body.map((entry: { name: string }) => entry.name)).toEqual(['another', 'demo']);
+    expect((await api.get('/users/~/apps')).body).toEqual(body);
+  });
+
+  test('are found by name and by id, with everything that the CLI insists on', async () => {
+    const { body } = await api.get('/apps/demo');
+    expectToMatchSchema('app', body);
+    expect(body).toMatchObject({
+      name: 'demo',
+      owner: { email: 'a@b.example' },
+      region: { name: 'us' },
+      stack: { name: 'heroku-24' },
+      build_stack: { name: 'heroku-24' },
+      web_url: 'http://demo.localhost:8080/',
+      git_url: 'https://localhost:5050/demo.git',
+      repo_size: 0,
+      slug_size: 0,
+    });
+    expect((await api.get(`/apps/${app.id}`)).body).toEqual(body);
+    expectError(await api.get('/apps/nothing'), 404, 'not_found');
+    expect((await api.get('/apps/nothing')).body.resource).toBe('app');
+  });
+
+  test('are created with a given name, or with a generated one and without a body', async () => {
+    const named = await api.post('/apps', { name: 'fresh', region: 'us', stack: 'heroku-22', locked: true });
+    expect(named.status).toBe(201);
+    expectToMatchSchema('app', named.body);
+    expect(named.body).toMatchObject({ name: 'fresh', stack: { name: 'heroku-22' } });
+    const generated = await api.post('/apps');
+    expect(generated.status).toBe(201);
+    expect(generated.body.name).toMatch(/^[a-z]+-[a-z]+-\d{5}$/);
+  });
+
+  test('may name their stack and region by id', async () => {
+    const [stack] = (await api.get('/stacks')).body;
+    const [region] = (await api.get('/regions')).body;
+    const answer = await api.post('/apps', { stack: stack.id, region: region.id });
+    expect(answer.body).toMatchObject({ stack: { name: stack.name }, region: { name: region.name } });
+  });
+
+  test.each([
+    [{ name: 'demo' }],
+    [{ name: 'Not A Name' }],
+    [{ name: 7 }],
+    [{ region: 'mars' }],
+    [{ stack: 'cedar-14' }],
+    [[]],
+  ])('are not created of %j', async (body) => {
+    expectError(await api.post('/apps', body), 422, 'invalid_params');
+  });
+
+  test('change name, maintenance mode and build stack', async () => {
+    const answer = await api.patch('/apps/demo', {
+      name: 'renamed',
+      maintenance: true,
+      build_stack: 'heroku-22',
+    });
+    expectToMatchSchema('app', answer.body);
+    expect(answer.body).toMatchObject({
+      name: 'renamed',
+      maintenance: true,
+      build_stack: { name: 'heroku-22' },
+      stack: { name: 'heroku-24' },
+    });
+    expectError(await api.get('/apps/demo'), 404, 'not_found');
+    expectError(await api.patch('/apps/renamed', { maintenance: 'yes' }), 422, 'invalid_params');
+    expectError(await api.patch('/apps/nothing', { maintenance: true }), 404, 'not_found');
+  });
+
+  test('are destroyed', async () => {
+    const answer = await api.delete('/apps/demo');
+    expectToMatchSchema('app', answer.body);
+    expectError(await api.delete('/apps/demo'), 404, 'not_found');
+  });
+});
+
+describe('collaborators', () => {
+  test('are the owner', async () => {
+    const { body } = await api.get('/apps/demo/collaborators');
+    expect(body).toHaveLength(1);
+    expectToMatchSchema('collaborator', body[0]);
+    expect(body[0]).toMatchObject({ role: 'owner', user: { email: 'a@b.example' } });
+    expect((await api.get('/apps/demo/collaborators/a@b.example')).body).toEqual(body[0]);
+    expectError(await api.get('/apps/demo/collaborators/c@d.example'), 404, 'not_found');
+    expectError(await api.post('/apps/demo/collaborators', { user: 'c@d.example' }), 501, 'not_supported');
+  });
+});
+
+describe('config vars', () => {
+  test('are set and unset, and each change makes a release first', async () => {
+    const set = await api.patch('/apps/demo/config-vars', { A: '1', B: '' });
+    expectToMatchSchema('config-var', set.body);
+    expect(set.body).toEqual({ A: '1', B: '' });
+    expect((await api.patch('/apps/demo/config-vars', { A: null })).body).toEqual({ B: '' });
+    expect((await api.get('/apps/demo/config-vars')).body).toEqual({ B: '' });
+    const releases = await api.get('/apps/demo/releases', { Range: 'version ..; order=desc,max=1' });
+    expect(releases.body[0]).toMatchObject({ version: 4, description: 'Remove A config vars' });
+    expect((await api.get('/apps/demo/releases/3/config-vars')).body).toEqual({ A: '1', B: '' });
+    expect((await api.get('/apps/demo/releases/v4/config-vars')).body).toEqual({ B: '' });
+  });
+
+  test.each([[{ 'A-B': 'x' }], [{ 'A-B': 5 }], [{ A: 5 }], [{ A: ['x'] }], [['A']], [{ __proto_: 'x' }]])(
+    'are not set to %j',
+    async (body) => {
+      expectError(await api.patch('/apps/demo/config-vars', body), 422, 'invalid_params');
+      expect((await api.get('/apps/demo/config-vars')).body).toEqual({});
+    },
+  );
+
+  test('of an app or release that is not there are not found', async () => {
+    expectError(await api.get('/apps/nothing/config-vars'), 404, 'not_found');
+    expectError(await api.get('/apps/demo/releases/99/config-vars'), 404, 'not_found');
+  });
+});
+
+describe('releases', () => {
+  let release: Release;
+  beforeEach(() => {
+    release = api.deploy(app);
+  });
+
+  test('are listed oldest first, or as the Range says', async () => {
+    const all = await api.get('/apps/demo/releases');
+    expect(all.status).toBe(200);
+    for (const entry of all.body) expectToMatchSchema('release', entry);
+    expect(all.body.map((entry: { version: number }) => entry.version)).toEqual([1, 2, 3]);
+    const newest = await api.get('/apps/demo/releases', { Range: 'version ..; max=2, order=desc' });
+    expect(newest.status).toBe(206);
+    expect(newest.body.map((entry: { version: number }) => entry.version)).toEqual([3, 2]);
+    const rest = await api.get('/apps/demo/releases', { Range: newest.headers.get('next-range')! });
+    expect(rest.status).toBe(200);
+    expect(rest.body.map((entry: { version: number }) => entry.version)).toEqual([1]);
+  });
+
+  test('are found by id and by version', async () => {
+    const { body } = await api.get('/apps/demo/releases/3');
+    expectToMatchSchema('release', body);
+    expect(body).toMatchObject({ version: 3, current: true, eligible_for_rollback: true });
+    expect((await api.get('/apps/demo/releases/v3')).body).toEqual(body);
+    expect((await api.get(`/apps/demo/releases/${release.id}`)).body).toEqual(body);
+    expectError(await api.get('/apps/demo/releases/99'), 404, 'not_found');
+    expectError(await api.get('/apps/demo/releases/latest'), 404, 'not_found');
+  });
+
+  test('are rolled back to', async () => {
+    api.deploy(app);
+    const answer = await api.post('/apps/demo/releases', { release: release.id });
+    expect(answer.status).toBe(201);
+    expectToMatchSchema('release', answer.body);
+    expect(answer.body).toMatchObject({ version: 5, description: 'Rollback to v3' });
+    expectError(await api.post('/apps/demo/releases', { release: 3 }), 422, 'invalid_params');
+    expectError(await api.post('/apps/demo/releases', { release: randomUUID() }), 404, 'not_found');
+  });
+
+  test('are made of a slug', async () => {
+    const answer = await api.post('/apps/demo/releases', { slug: release.slugId, description: 'Again' });
+    expect(answer.status).toBe(201);
+    expect(answer.body).toMatchObject({ version: 4, description: 'Again', slug: { id: release.slugId } });
+    expectError(await api.post('/apps/demo/releases', {}), 422, 'invalid_params');
+    expectError(await api.post('/apps/demo/releases', { slug: randomUUID() }), 404, 'not_found');
+  });
+
+  test('name their slug, which tells its process types', async () => {
+    const { body } = await api.get(`/apps/demo/slugs/${release.slugId}`);
+    expectToMatchSchema('slug', body);
+    expect(body.process_types).toEqual({ web: 'node web.js', worker: 'node worker.js' });
+    expectError(await api.get(`/apps/demo/slugs/${randomUUID()}`), 404, 'not_found');
+  });
+});
+
+describe('formation', () => {
+  beforeEach(() => void api.deploy(app));
+
+  test('is listed and found by type', async () => {
+    const { body } = await api.get('/apps/demo/formation');
+    for (const entry of body) expectToMatchSchema('formation', entry);
+    expect(body).toMatchObject([
+      { type: 'web', quantity: 1, size: 'Basic' },
+      { type: 'worker', quantity: 0 },
+    ]);
+    expect((await api.get('/apps/demo/formation/web')).body).toEqual(body[0]);
+    expect((await api.get(`/apps/demo/formation/${body[1].id}`)).body).toEqual(body[1]);
+    expectError(await api.get('/apps/demo/formation/clock'), 404, 'not_found');
+  });
+
+  test('is scaled as the CLI does it, with quantities as text', async () => {
+    const answer = await api.patch('/apps/demo/formation', {
+      updates: [
+        { type: 'web', quantity: '+1', size: 'standard-1x' },
+        { type: 'worker', quantity: '2' },
+      ],
+    });
+    for (const entry of answer.body) expectToMatchSchema('formation', entry);
+    expect(answer.body).toMatchObject([
+      { type: 'web', quantity: 2, size: 'Standard-1X' },
+      { type: 'worker', quantity: 2 },
+    ]);
+  });
+
+  test('is scaled as the schema says it', async () => {
+    const batch = await api.patch('/apps/demo/formation', {
+      updates: [{ type: 'worker', quantity: 3, dyno_size: { name: 'standard-2x' } }],
+    });
+    expect(batch.body).toMatchObject([{ quantity: 3, dyno_size: { name: 'Standard-2X' } }]);
+    const single = await api.patch('/apps/demo/formation/worker', { quantity: 1, dyno_size: 'basic' });
+    expectToMatchSchema('formation', single.body);
+    expect(single.body).toMatchObject({ quantity: 1, size: 'Basic' });
+  });
+
+  test.each([
+    [{}, 422, 'invalid_params'],
+    [{ updates: [{ quantity: 1 }] }, 422, 'invalid_params'],
+    [{ updates: [{ type: 'web', quantity: 'many' }] }, 422, 'invalid_params'],
+    [{ updates: [{ type: 'web', quantity: 1.5 }] }, 422, 'invalid_params'],
+    [{ updates: [{ type: 'web', size: 'huge' }] }, 422, 'invalid_params'],
+    [{ updates: [{ type: 'web', dyno_size: {} }] }, 422, 'invalid_params'],
+    [{ updates: [{ type: 'web', quantity: 101 }] }, 422, 'invalid_params'],
+    [{ updates: [{ type: 'clock', quantity: 1 }] }, 404, 'not_found'],
+    [{ updates: [{ type: 'web', docker_image: 'sha256:0' }] }, 501, 'not_supported'],
+  ])('is not changed by %j', async (body, status, id) => {
+    expectError(await api.patch('/apps/demo/formation', body), status, id);
+    expect((await api.get('/apps/demo/formation/web')).body.quantity).toBe(1);
+  });
+});
+
+describe('dynos', () => {
+  let release: Release;
+  beforeEach(() => {
+    release = api.deploy(app);
+  });
+
+  test('are listed and found by name and id', async () => {
+    const dyno = api.aDyno(app, release);
+    api.aDyno(app, release, { type: 'worker', port: null });
+    const { body } = await api.get('/apps/demo/dynos');
+    for (const entry of body) expectToMatchSchema('dyno', entry);
+    expect(body).toMatchObject([{ name: 'web.1', state: 'up', size: 'Basic' }, { name: 'worker.1' }]);
+    expect((await api.get('/apps/demo/dynos/web.1')).body).toEqual(body[0]);
+    expect((await api.get(`/apps/demo/dynos/${dyno.id}`)).body).toEqual(body[0]);
+    expectError(await api.get('/apps/demo/dynos/web.2'), 404, 'not_found');
+  });
+
+  test('are restarted all at once, by name and by type, and stopped', async () => {
+    api.aDyno(app, release);
+    for (const answer of [
+      await api.delete('/apps/demo/dynos'),
+      await api.delete('/apps/demo/dynos/web.1'),
+      await api.delete('/apps/demo/formations/web'),
+      await api.post('/apps/demo/dynos/web.1/actions/stop'),
+      await api.post('/apps/demo/formations/web/actions/stop'),
+    ]) {
+      expect(answer.status).toBe(202);
+      expect(answer.body).toEqual({});
+    }
+    expect(api.restarts).toEqual([
+      { all: true },
+      { name: 'web.1' },
+      { type: 'web' },
+      { name: 'web.1' },
+      { type: 'web' },
+    ]);
+    expectError(await api.delete('/apps/demo/dynos/web.9'), 404, 'not_found');
+    expectError(await api.post('/apps/demo/dynos/web.9/actions/stop'), 404, 'not_found');
+  });
+
+  test('cannot be started one off yet, and it says so', async () => {
+    expectError(await api.post('/apps/demo/dynos', { command: 'bash' }), 501, 'not_supported');
+    expectError(await api.post('/apps/nothing/dynos', { command: 'bash' }), 404, 'not_found');
+  });
+});
+
+describe('domains', () => {
+  test('are listed with the app domain first added', async () => {
+    const { body } = await api.get('/apps/demo/domains', { Range: 'id ..; max=1000;' });
+    expect(body).toMatchObject([{ kind: 'heroku', hostname: 'demo.localhost', cname: null }]);
+    for (const entry of body) expectToMatchSchema('domain', entry);
+  });
+
+  test('are added as the CLI does it, found by name and id, and removed', async () => {
+    const added = await api.post('/apps/demo/domains', { hostname: '*.Example.com', sni_endpoint: null });
+    expect(added.status).toBe(201);
+    expectToMatchSchema('domain', added.body);
+    expect(added.body).toMatchObject({
+      kind: 'custom',
+      hostname: '*.example.com',
+      cname: 'demo.localhost',
+      status: 'none',
+    });
+    expect((await api.get('/apps/demo/domains/*.example.com')).body).toEqual(added.body);
+    expect((await api.get(`/apps/demo/domains/${added.body.id}`)).body).toEqual(added.body);
+    expectToMatchSchema('domain', (await api.delete('/apps/demo/domains/*.example.com')).body);
+    expectError(await api.get('/apps/demo/domains/*.example.com'), 404, 'not_found');
+  });
+
+  test('are refused when they make no sense', async () => {
+    expectError(await api.post('/apps/demo/domains', { hostname: 'a b' }), 422, 'invalid_params');
+    expectError(await api.post('/apps/demo/domains', {}), 422, 'invalid_params');
+    expectError(
+      await api.post('/apps/demo/domains', { hostname: 'a.example', sni_endpoint: 'x' }),
+      501,
+      'not_supported',
+    );
+    expectError(await api.delete('/apps/demo/domains/demo.localhost'), 403, 'forbidden');
+    expectError(await api.delete('/apps/demo/domains/nothing.example'), 404, 'not_found');
+  });
+});
+
+describe('builds', () => {
+  test('are listed and found', async () => {
+    const build = api.aBuild(app);
+    const { body } = await api.get('/apps/demo/builds');
+    expectToMatchSchema('build', body[0]);
+    expect(body[0].buildpacks).toEqual([{ url: 'urn:buildpack:heroku/nodejs', name: 'heroku/nodejs' }]);
+    expect((await api.get(`/apps/demo/builds/${build.id}`)).body).toEqual(body[0]);
+    expectError(await api.get(`/apps/demo/builds/${randomUUID()}`), 404, 'not_found');
+    expectError(await api.post('/apps/demo/builds', { source_blob: { url: 'x' } }), 501, 'not_supported');
+  });
+
+  test('stream their output to whoever has the URL', async () => {
+    const build = api.aBuild(app);
+    api.outputs.set(
+      build.id,
+      (async function* () {
+        yield Buffer.from('-----> Building\n');
+        yield Buffer.from('       done\n');
+      })(),
+    );
+    const { output_stream_url: url } = (await api.get(`/apps/demo/builds/${build.id}`)).body;
+    const answer = await api.request('GET', url, { anonymous: true });
+    expect(answer.headers.get('content-type')).toBe('text/plain; charset=utf-8');
+    expect(answer.text).toBe('-----> Building\n       done\n');
+    const wrongKey = (url as string).replace(/.$/, (last) => (last === '0' ? '1' : '0'));
+    expectError(await api.request('GET', wrongKey, { anonymous: true }), 404, 'not_found');
+  });
+
+  test('whose output is gone answer 404', async () => {
+    const build = api.aBuild(app);
+    const { output_stream_url: url } = (await api.get(`/apps/demo/builds/${build.id}`)).body;
+    expectError(await api.request('GET', url, { anonymous: true }), 404, 'not_found');
+  });
+});
+
+describe('buildpack installations', () => {
+  test('are replaced as a whole, with the empty Range that the CLI sends', async () => {
+    const answer = await api.request('PUT', '/apps/demo/buildpack-installations', {
+      body: {
+        updates: [{ buildpack: 'urn:buildpack:heroku/nodejs' }, { buildpack: 'https://example.com/b.git' }],
+      },
+      headers: { Range: '' },
+    });
+    expect(answer.status).toBe(200);
+    for (const entry of answer.body) expectToMatchSchema('buildpack-installation', entry);
+    expect(answer.body).toEqual([
+      { ordinal: 0, buildpack: { url: 'urn:buildpack:heroku/nodejs', name: 'heroku/nodejs' } },
+      { ordinal: 1, buildpack: { url: 'https://example.com/b.git', name: 'https://example.com/b.git' } },
+    ]);
+    expect((await api.get('/apps/demo/buildpack-installations')).body).toEqual(answer.body);
+    expect((await api.put('/apps/demo/buildpack-installations', { updates: [] })).body).toEqual([]);
+  });
+
+  test.each([
+    [{}],
+    [{ updates: 'x' }],
+    [{ updates: [{}] }],
+    [{ updates: [{ buildpack: 'no spaces please' }] }],
+  ])('are not replaced by %j', async (body) => {
+    expectError(await api.put('/apps/demo/buildpack-installations', body), 422, 'invalid_params');
+  });
+});
+
+describe('buildpack registry', () => {
+  test('knows the bundled buildpacks without a token', async () => {
+    const answer = await api.request('GET', '/buildpacks/heroku%2Fnodejs', { anonymous: true });
+    expect(answer.body).toMatchObject({
+      blob_url: 'urn:buildpack:heroku/nodejs',
+      namespace: 'heroku',
+      name: 'nodejs',
+      support: { method: expect.any(String) },
+      source: { type: expect.any(String) },
+    });
+    const unknown = await api.request('GET', '/buildpacks/heroku%2Fcobol', { anonymous: true });
+    expectError(unknown, 404, 'not_found');
+    const revisions = await api.request('GET', '/buildpacks/heroku%2Fnodejs/revisions', { anonymous: true });
+    expect(revisions.body).toMatchObject([{ release: 1, status: 'published', license: 'MIT' }]);
+    const readme = await api.request('GET', '/buildpacks/heroku%2Fnodejs/readme', { anonymous: true });
+    expect(Buffer.from(readme.body.content, readme.body.encoding).toString()).toBe('Node.js apps\n');
+  });
+
+  test.each([
+    ['', ['nodejs', 'procfile']],
+    ['?in[namespace][]=heroku&in[name][]=nodejs', ['nodejs']],
+    ['?in[namespace][]=acme', []],
+    ['?like[description]=procfile', ['procfile']],
+  ])('is searched with %j', async (query, names) => {
+    const { body } = await api.request('GET', `/buildpacks${query}`, { anonymous: true });
+    expect(body.map((entry: { name: string }) => entry.name)).toEqual(names);
+  });
+});
+
+describe('what is the same for all', () => {
+  test.each([
+    ['/stacks', 'stack', 'heroku-24'],
+    ['/regions', 'region', 'us'],
+    ['/dyno-sizes', 'dyno-size', 'standard-1x'],
+  ])('%s', async (path, resource, name) => {
+    const { body } = await api.get(path);
+    expect(body.length).toBeGreaterThan(0);
+    for (const entry of body) expectToMatchSchema(resource, entry);
+    expectToMatchSchema(resource, (await api.get(`${path}/${name}`)).body);
+    expectToMatchSchema(resource, (await api.get(`${path}/${body[0].id}`)).body);
+    expectError(await api.get(`${path}/nothing`), 404, 'not_found');
+  });
+
+  test('an app can have any dyno size', async () => {
+    expect((await api.get('/apps/demo/available-dyno-sizes')).body).toEqual(
+      (await api.get('/dyno-sizes')).body,
+    );
+    expectError(await api.get('/apps/nothing/available-dyno-sizes'), 404, 'not_found');
+  });
+});
+
+describe('app features', () => {
+  test('that are not there are not found', async () => {
+    expect((await api.get('/apps/demo/features')).body).toEqual([]);
+    expectError(await api.get('/apps/demo/features/x'), 404, 'not_found');
+    expectError(await api.patch('/apps/demo/features/x', { enabled: true }), 404, 'not_found');
+    expectError(await api.patch('/apps/demo/features/x', { enabled: 'yes' }), 422, 'invalid_params');
+  });
+});
+
+describe('collections that are always empty', () => {
+  test.each([
+    '/addons', '/addon-attachments', '/addon-services', '/teams', '/spaces', '/pipelines', '/account/keys',
+    '/users/~/addons', '/apps/demo/addons', '/apps/demo/addon-attachments', '/apps/demo/log-drains',
+    '/apps/demo/sni-endpoints', '/apps/demo/webhooks', '/pipelines?eq[name]=x',
+  ])('%s', async (path) => {
+    const answer = await api.get(path, { Range: 'id ..; max=1000;' });
+    expect(answer.status).toBe(200);
+    expect(answer.body).toEqual([]);
+  }); // prettier-ignore
+
+  test('belong to an app that is there', async () => {
+    expectError(await api.get('/apps/nothing/addons'), 404, 'not_found');
+  });
+
+  test('say which thing can not be put into them', async () => {
+    const answer = await api.post('/apps/demo/addons', { plan: 'heroku-postgresql' });
+    expectError(answer, 501, 'not_supported');
+    expect(answer.body.message).toContain('add-on');
+  });
+
+  test('have no entries, which is what the CLI has to hear to look elsewhere', async () => {
+    const body = { addon: 'x', app: 'demo' };
+    expect((await api.post('/actions/addons/resolve', body)).body.resource).toBe('add_on');
+    const attachment = await api.post('/actions/addon-attachments/resolve', {
+      addon_attachment: 'DATABASE_URL',
+    });
+    expectError(attachment, 404, 'not_found');
+    expect(attachment.body.resource).toBe('add_on attachment');
+    expectError(await api.get('/apps/demo/pipeline-couplings'), 404, 'not_found');
+    expectError(await api.get('/apps/demo/addons/x'), 404, 'not_found');
+    expectError(await api.get('/teams/x'), 404, 'not_found');
+  });
+});

@@ -1,0 +1,356 @@
+import fc from 'fast-check';
+import { randomUUID } from 'node:crypto';
+import type { Dyno, DynoState } from '../../../src/domain/dyno';
+import { dynoName } from '../../../src/domain/dyno';
+import type { DynoSizeName } from '../../../src/domain/dyno-size';
+import type { AppId, DynoId, ReleaseId } from '../../../src/domain/ids';
+import { judgeCrash } from '../../../src/dyno-manager/back-off';
+import type { DesiredDyno } from '../../../src/dyno-manager/desired';
+import type { ObservedContainer } from '../../../src/dyno-manager/observe';
+import {
+  BOOT_TIMEOUT_MS,
+  ORPHAN_GRACE_MS,
+  planDynos,
+  type PlanInput,
+  type Step,
+} from '../../../src/dyno-manager/plan';
+import type { ContainerId } from '../../../src/engine/engine';
+
+const NOW = new Date('2026-01-02T03:04:05.000Z');
+const before = (ms: number): Date => new Date(NOW.getTime() - ms);
+const V1 = randomUUID() as ReleaseId;
+const V2 = randomUUID() as ReleaseId;
+const ECO = 'eco' as DynoSizeName;
+
+function aDyno(more: Partial<Dyno> = {}): Dyno {
+  return {
+    id: randomUUID() as DynoId,
+    appId: 'app' as AppId,
+    releaseId: V1,
+    releaseVersion: 1,
+    type: 'web',
+    number: 1,
+    size: ECO,
+    command: 'run',
+    state: 'up',
+    port: 5000,
+    endpoint: null,
+    crashCount: 0,
+    nextStartAt: null,
+    createdAt: before(1000),
+    updatedAt: before(1000),
+    startedAt: before(1000),
+    ...more,
+  };
+}
+
+function aContainer(dyno: Dyno, more: Partial<ObservedContainer> = {}): ObservedContainer {
+  return {
+    id: `c-${dyno.id}` as ContainerId,
+    dynoId: dyno.id,
+    state: 'running',
+    exitCode: null,
+    createdAt: dyno.createdAt,
+    finishedAt: null,
+    endpoint: null,
+    ...more,
+  };
+}
+
+function wanted(number = 1, more: Partial<DesiredDyno> = {}): DesiredDyno {
+  return { type: 'web', number, releaseId: V1, releaseVersion: 1, size: ECO, command: 'run', ...more };
+}
+
+function plan(input: Partial<PlanInput>): Step[] {
+  return planDynos({
+    desired: [],
+    dynos: [],
+    containers: [],
+    attended: new Set(),
+    stopping: new Set(),
+    watchingSince: before(60_000),
+    now: NOW,
+    ...input,
+  });
+}
+
+const kinds = (steps: Step[]): string[] => steps.map((step) => step.kind);
+
+describe('planDynos', () => {
+  test('inserts what is wanted and missing', () => {
+    expect(plan({ desired: [wanted(1), wanted(2)] })).toEqual([
+      { kind: 'insert', desired: wanted(1) },
+      { kind: 'insert', desired: wanted(2) },
+    ]);
+  });
+
+  test('launches a starting dyno without a container, also one whose container was made but never started', () => {
+    const dyno = aDyno({ state: 'starting', startedAt: null });
+    expect(kinds(plan({ desired: [wanted()], dynos: [dyno] }))).toEqual(['launch']);
+    const containers = [aContainer(dyno, { state: 'created' })];
+    expect(kinds(plan({ desired: [wanted()], dynos: [dyno], containers }))).toEqual(['launch']);
+  });
+
+  test('has nothing to do for a running dyno that is attended, and adopts one that is not', () => {
+    const dyno = aDyno();
+    const input = { desired: [wanted()], dynos: [dyno], containers: [aContainer(dyno)] };
+    expect(plan({ ...input, attended: new Set([dyno.id]) })).toEqual([]);
+    expect(kinds(plan(input))).toEqual(['attend']);
+  });
+
+  test('replaces dynos of another release or size', () => {
+    const dyno = aDyno();
+    const containers = [aContainer(dyno)];
+    for (const desired of [wanted(1, { releaseId: V2 }), wanted(1, { size: 'basic' as DynoSizeName })]) {
+      expect(plan({ desired: [desired], dynos: [dyno], containers })).toEqual([
+        { kind: 'retire', dyno, reason: 'restart' },
+        { kind: 'insert', desired },
+      ]);
+    }
+  });
+
+  test('scales down from the top', () => {
+    const dynos = [1, 2, 3].map((number) => aDyno({ number }));
+    const steps = plan({
+      desired: [wanted(1)],
+      dynos,
+      containers: dynos.map((dyno) => aContainer(dyno)),
+      attended: new Set(dynos.map((dyno) => dyno.id)),
+    });
+    expect(steps).toEqual([
+      { kind: 'retire', dyno: dynos[1], reason: 'scale-down' },
+      { kind: 'retire', dyno: dynos[2], reason: 'scale-down' },
+    ]);
+  });
+
+  test('ends what is on its way out once, and discards it when it is gone', () => {
+    const dyno = aDyno({ state: 'down' });
+    const running = aContainer(dyno);
+    expect(kinds(plan({ dynos: [dyno], containers: [running] }))).toEqual(['terminate']);
+    expect(plan({ dynos: [dyno], containers: [running], stopping: new Set([dyno.id]) })).toEqual([]);
+    expect(kinds(plan({ dynos: [dyno], containers: [{ ...running, state: 'exited' }] }))).toEqual([
+      'discard',
+    ]);
+    expect(kinds(plan({ dynos: [dyno] }))).toEqual(['discard']);
+  });
+
+  test('takes an exit that was seen for a crash, and one that nobody saw for an accident', () => {
+    const dyno = aDyno();
+    const exited = aContainer(dyno, { state: 'exited', exitCode: 1, finishedAt: before(1000) });
+    const input = { desired: [wanted()], dynos: [dyno], containers: [exited] };
+    expect(kinds(plan(input))).toEqual(['crash']);
+    expect(kinds(plan({ ...input, watchingSince: before(500) }))).toEqual(['recover']);
+  });
+
+  test('replaces a dyno whose container was removed behind its back', () => {
+    expect(kinds(plan({ desired: [wanted()], dynos: [aDyno()] }))).toEqual(['recover']);
+  });
+
+  test('leaves a crashed dyno alone until its time has come', () => {
+    const crashed = (nextStartAt: Date): Dyno => aDyno({ state: 'crashed', nextStartAt });
+    expect(plan({ desired: [wanted()], dynos: [crashed(new Date(NOW.getTime() + 1))] })).toEqual([]);
+    expect(kinds(plan({ desired: [wanted()], dynos: [crashed(NOW)] }))).toEqual(['retry']);
+  });
+
+  test('ends a web dyno that does not bind its port in time, and no worker', () => {
+    const late = before(BOOT_TIMEOUT_MS);
+    const web = aDyno({ state: 'starting', startedAt: late });
+    const attended = new Set([web.id]);
+    const input = { desired: [wanted()], dynos: [web], containers: [aContainer(web)], attended };
+    expect(kinds(plan(input))).toEqual(['boot-timeout']);
+    expect(plan({ ...input, now: new Date(NOW.getTime() - 1) })).toEqual([]);
+  });
+
+  test('removes a container without a dyno only after the grace period', () => {
+    const stray = aContainer(aDyno(), { createdAt: before(ORPHAN_GRACE_MS - 1) });
+    expect(plan({ containers: [stray] })).toEqual([]);
+    expect(kinds(plan({ containers: [{ ...stray, createdAt: before(ORPHAN_GRACE_MS) }] }))).toEqual([
+      'remove-orphan',
+    ]);
+  });
+});
+
+/** Applies steps to rows and containers as Steps does, with processes that never end by themselves. */
+function apply(world: World, steps: Step[]): void {
+  for (const step of steps) {
+    switch (step.kind) {
+      case 'insert':
+        world.dynos.push(aDyno({ ...step.desired, state: 'starting', startedAt: null, createdAt: NOW }));
+        break;
+      case 'launch':
+        update(world, step.dyno, { startedAt: NOW, state: 'up' });
+        removeContainer(world, step.dyno);
+        world.containers.push(aContainer(step.dyno, { createdAt: NOW }));
+        world.attended.add(step.dyno.id);
+        break;
+      case 'attend':
+        world.attended.add(step.dyno.id);
+        if (step.dyno.state === 'starting') update(world, step.dyno, { state: 'up' });
+        break;
+      case 'boot-timeout':
+        for (const container of world.containers) {
+          if (container.dynoId === step.dyno.id)
+            Object.assign(container, { state: 'exited', finishedAt: NOW });
+        }
+        break;
+      case 'crash': {
+        const verdict = judgeCrash(step.dyno.crashCount, 0);
+        update(world, step.dyno, {
+          state: 'crashed',
+          crashCount: verdict.crashCount,
+          nextStartAt: new Date(NOW.getTime() + verdict.delayMs),
+        });
+        removeContainer(world, step.dyno);
+        break;
+      }
+      case 'retry':
+      case 'recover':
+        removeContainer(world, step.dyno);
+        world.dynos = world.dynos.filter((dyno) => dyno.id !== step.dyno.id);
+        world.dynos.push(
+          aDyno({ ...step.desired, state: 'starting', startedAt: null, crashCount: step.dyno.crashCount }),
+        );
+        break;
+      case 'retire':
+        update(world, step.dyno, { state: 'down' });
+        break;
+      case 'terminate':
+        for (const container of world.containers) {
+          if (container.dynoId === step.dyno.id)
+            Object.assign(container, { state: 'exited', finishedAt: NOW });
+        }
+        break;
+      case 'discard':
+        removeContainer(world, step.dyno);
+        world.dynos = world.dynos.filter((dyno) => dyno.id !== step.dyno.id);
+        break;
+      case 'remove-orphan':
+        world.containers = world.containers.filter((container) => container.id !== step.containerId);
+        break;
+    }
+  }
+}
+
+interface World {
+  dynos: Dyno[];
+  containers: ObservedContainer[];
+  attended: Set<DynoId>;
+}
+
+function update(world: World, dyno: Dyno, more: Partial<Dyno>): void {
+  world.dynos = world.dynos.map((row) => (row.id === dyno.id ? { ...row, ...more } : row));
+}
+
+function removeContainer(world: World, dyno: Dyno): void {
+  world.containers = world.containers.filter((container) => container.dynoId !== dyno.id);
+}
+
+const anyDesired = fc
+  .record({
+    web: fc.integer({ min: 0, max: 4 }),
+    worker: fc.integer({ min: 0, max: 3 }),
+    releaseId: fc.constantFrom(V1, V2),
+  })
+  .map(({ web, worker, releaseId }) => [
+    ...Array.from({ length: web }, (_, index) => wanted(index + 1, { releaseId })),
+    ...Array.from({ length: worker }, (_, index) => wanted(index + 1, { releaseId, type: 'worker' })),
+  ]);
+
+const anyWorld = fc
+  .array(
+    fc.record({
+      type: fc.constantFrom('web', 'worker'),
+      number: fc.integer({ min: 1, max: 5 }),
+      releaseId: fc.constantFrom(V1, V2),
+      state: fc.constantFrom<DynoState[]>('starting', 'up', 'crashed', 'down'),
+      ageMs: fc.integer({ min: 0, max: 200_000 }),
+      container: fc.constantFrom('none', 'created', 'running', 'exited', 'orphaned'),
+      seen: fc.boolean(),
+    }),
+    { maxLength: 8 },
+  )
+  .map((entries): World => {
+    const world: World = { dynos: [], containers: [], attended: new Set() };
+    const live = new Set<string>();
+    for (const { type, number, releaseId, state, ageMs, container, seen } of entries) {
+      const dyno = aDyno({
+        type,
+        number,
+        releaseId,
+        state,
+        port: type === 'web' ? 5000 : null,
+        startedAt: before(ageMs),
+        createdAt: before(ageMs),
+        nextStartAt: state === 'crashed' ? before(0) : null,
+      });
+      if (container === 'orphaned') {
+        world.containers.push(aContainer(dyno));
+        continue;
+      }
+      // The store holds at most one dyno of a name that is not down.
+      if (state !== 'down') {
+        if (live.has(dynoName(dyno))) continue;
+        live.add(dynoName(dyno));
+      }
+      world.dynos.push(dyno);
+      if (container !== 'none' && state !== 'crashed') {
+        world.containers.push(
+          aContainer(dyno, {
+            state: container,
+            finishedAt: container === 'exited' ? before(seen ? 0 : 100_000) : null,
+          }),
+        );
+      }
+    }
+    return world;
+  });
+
+describe('planDynos, whatever it finds', () => {
+  test('settles with exactly the wanted dynos running and nothing else', () => {
+    fc.assert(
+      fc.property(anyDesired, anyWorld, (desired, world) => {
+        let rounds = 0;
+        for (;;) {
+          const later = new Date(NOW.getTime() + ORPHAN_GRACE_MS);
+          const steps = planDynos({
+            desired,
+            ...world,
+            stopping: new Set(),
+            watchingSince: before(50_000),
+            now: rounds === 0 ? NOW : later,
+          });
+          if (steps.length === 0 && rounds > 0) break;
+          apply(world, steps);
+          rounds += 1;
+          expect(rounds).toBeLessThan(12);
+        }
+        const up = world.dynos
+          .filter((dyno) => dyno.state === 'up')
+          .map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`);
+        const crashed = world.dynos
+          .filter((dyno) => dyno.state === 'crashed')
+          .map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`);
+        expect([...up, ...crashed].sort()).toEqual(
+          desired.map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`).sort(),
+        );
+        expect(world.containers.map((container) => container.dynoId).sort()).toEqual(
+          world.dynos
+            .filter((dyno) => dyno.state === 'up')
+            .map((dyno) => dyno.id)
+            .sort(),
+        );
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('never acts twice on the same dyno in one plan', () => {
+    fc.assert(
+      fc.property(anyDesired, anyWorld, (desired, world) => {
+        const steps = plan({ desired, ...world });
+        const touched = steps.flatMap((step) => ('dyno' in step ? [step.dyno.id] : []));
+        expect(new Set(touched).size).toBe(touched.length);
+      }),
+    );
+  });
+});
