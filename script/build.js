@@ -5,7 +5,7 @@ const { cpSync, rmSync, readdirSync } = require('node:fs');
 const path = require('node:path');
 
 const root = path.join(__dirname, '..');
-const COPIED = new Set(['.sql', '.html', '.css', '.sh', '.json']);
+const COPIED = new Set(['.sql', '.html', '.css', '.sh', '.json', '.cjs']);
 
 rmSync(path.join(root, 'dist'), { recursive: true, force: true });
 execFileSync(

@@ -39,7 +39,7 @@ export interface BuilderOptions {
   buildpacksDir: string;
   /** May apps name buildpacks in folders of this machine (file:///…)? Default false. */
   allowLocalBuildpacks?: boolean;
-  /** Where slug archives are kept, as `<slug id>.tgz`. */
+  /** Where slug archives are kept, as `<app id>/<slug id>.tgz`. */
   slugsDir: string;
   /** For temporary files as large as a slug. */
   workDir: string;
@@ -161,13 +161,11 @@ export class Builder {
     const containers = await engine.list(ownedLabels(installationId, 'build'));
     const orphans = containers.filter(({ labels }) => !this.#active.has(labels[BUILD_LABEL] ?? ''));
     await Promise.all(orphans.map(({ id }) => engine.remove(id)));
-    for (const [directory, isOurs] of [
-      [workDir, (name: string) => LAYER_FILE.test(name)],
-      [slugsDir, (name: string) => name.endsWith(PARTIAL_SUFFIX)],
-    ] as const) {
+    for (const directory of [workDir, slugsDir]) {
       await mkdir(directory, { recursive: true });
-      const names = (await readdir(directory)).filter(isOurs);
-      await Promise.all(names.map((name) => rm(path.join(directory, name), { force: true })));
+      const names = await readdir(directory, { recursive: true });
+      const unfinished = names.filter((name) => LAYER_FILE.test(name) || name.endsWith(PARTIAL_SUFFIX));
+      await Promise.all(unfinished.map((name) => rm(path.join(directory, name), { force: true })));
     }
     return { containers: orphans.length };
   }
@@ -177,8 +175,18 @@ export class Builder {
     await this.#options.engine.removeVolume(this.#cacheVolume(appId));
   }
 
-  archivePath(slugId: SlugId): string {
-    return path.join(this.#options.slugsDir, `${slugId}.tgz`);
+  archivePath(appId: AppId, slugId: SlugId): string {
+    return path.join(this.#options.slugsDir, appId, `${slugId}.tgz`);
+  }
+
+  /** The app is gone, its containers too: removes its cache, archives and images. */
+  async removeApp(appId: AppId): Promise<void> {
+    const { engine, installationId, slugsDir } = this.#options;
+    await this.purgeCache(appId);
+    const images = await engine.listImages(ownedLabels(installationId, 'slug', { [APP_LABEL]: appId }));
+    for (const reference of images.flatMap(({ references }) => references))
+      await engine.removeImage(reference);
+    await rm(path.join(slugsDir, appId), { recursive: true, force: true });
   }
 
   async #build(request: BuildRequest, output: LineOutput, signal: AbortSignal): Promise<BuiltSlug> {
@@ -199,11 +207,12 @@ export class Builder {
     const hangUp = (): void => attachment?.close();
     signal.addEventListener('abort', hangUp, { once: true });
     const target: SlugTarget = {
-      archivePath: this.archivePath(request.slugId),
+      archivePath: this.archivePath(request.appId, request.slugId),
       layerPath: path.join(this.#options.workDir, `slug-${randomUUID()}.tar`),
       maxBytes: this.#limits.slugMaxBytes,
     };
     try {
+      await mkdir(path.dirname(target.archivePath), { recursive: true });
       id = await this.#createContainer(request, buildpacks.mode);
       attachment = await engine.attach(id, { stdin: false });
       signal.throwIfAborted();

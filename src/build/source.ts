@@ -2,6 +2,7 @@ import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { extract, type Pack } from 'tar-stream';
+import { GIT_OPTIONS, gitEnvironment } from '../lib/git';
 import { killGroup, run, spawnGroup } from '../lib/process';
 import { BuildFailure } from './build-failure';
 import { parseSlugIgnore, type SlugIgnore } from './slug-ignore';
@@ -43,8 +44,17 @@ export async function appendGitSource(
   const child = spawnGroup(
     'git',
     // Heroku's files are 644 and 755 whatever the umask.
-    ['-c', 'tar.umask=0022', '-C', source.repositoryDir, 'archive', '--format=tar', source.commit],
-    { env: gitEnvironment(source), stdio: ['ignore', 'pipe', 'pipe'] },
+    [
+      ...GIT_OPTIONS,
+      '-c',
+      'tar.umask=0022',
+      '-C',
+      source.repositoryDir,
+      'archive',
+      '--format=tar',
+      source.commit,
+    ],
+    { env: gitEnvironment(source.environment), stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const end = (): void => killGroup(child, 'SIGKILL');
   signal.addEventListener('abort', end, { once: true });
@@ -121,8 +131,8 @@ interface SpecialFiles {
 
 async function readSpecialFiles(source: GitSource, signal: AbortSignal): Promise<SpecialFiles> {
   const git = async (...args: string[]): Promise<string> => {
-    const options = { env: gitEnvironment(source), timeoutMs: GIT_TIMEOUT_MS, signal };
-    return (await run('git', ['-C', source.repositoryDir, ...args], options)).stdout;
+    const options = { env: gitEnvironment(source.environment), timeoutMs: GIT_TIMEOUT_MS, signal };
+    return (await run('git', [...GIT_OPTIONS, '-C', source.repositoryDir, ...args], options)).stdout;
   };
   try {
     const listed = await git(
@@ -149,17 +159,6 @@ async function readSpecialFiles(source: GitSource, signal: AbortSignal): Promise
       cause: error,
     });
   }
-}
-
-function gitEnvironment(source: GitSource): Record<string, string> {
-  return {
-    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-    // The configuration of whoever runs the daemon must not change what is deployed.
-    GIT_CONFIG_NOSYSTEM: '1',
-    GIT_CONFIG_GLOBAL: '/dev/null',
-    LC_ALL: 'C',
-    ...source.environment,
-  };
 }
 
 /** Appends a folder of this machine, e.g. a buildpack; symbolic links stay links. */

@@ -297,7 +297,11 @@ describe('Builder', () => {
       expect(failure.lines).toEqual([' !     Push rejected, failed to compile Test app.']);
       expect(p.output.endsWith('-----> Test app detected\nbroken')).toBe(true);
       expect(
-        existsSync(p.slugsDir) ? readdirSync(p.slugsDir).filter((name) => name.endsWith('.partial')) : [],
+        existsSync(p.slugsDir)
+          ? readdirSync(p.slugsDir, { recursive: true, encoding: 'utf8' }).filter((name) =>
+              name.endsWith('.partial'),
+            )
+          : [],
       ).toEqual([]);
     },
     MINUTE,
@@ -536,10 +540,10 @@ describe('Builder', () => {
         labels: ownedLabels(INSTALLATION, 'build', { [BUILD_LABEL]: randomUUID() }),
         network: 'none',
       });
-      writeFiles(directory, { [`work/slug-${randomUUID()}.tar`]: 'x', 'slugs/x.tgz.partial': 'x' });
+      writeFiles(directory, { [`work/slug-${randomUUID()}.tar`]: 'x', 'slugs/app/x.tgz.partial': 'x' });
       expect(await p.builder().sweep()).toEqual({ containers: 1 });
       expect(readdirSync(path.join(directory, 'work'))).toEqual([]);
-      expect(existsSync(path.join(directory, 'slugs/x.tgz.partial'))).toBe(false);
+      expect(existsSync(path.join(directory, 'slugs/app/x.tgz.partial'))).toBe(false);
     },
     MINUTE,
   );

@@ -1,0 +1,324 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import path from 'node:path';
+import type { Actor } from '../domain/account';
+import type { App } from '../domain/app';
+import { GIT_OPTIONS, gitEnvironment } from '../lib/git';
+import { describeError, type Logger } from '../lib/logger';
+import { run } from '../lib/process';
+import type { Builds } from '../platform/builds/builds';
+import { planPush, type RefUpdate } from './push-plan';
+import { QUARANTINE_FOLDER } from './repositories';
+
+export interface PushReceiverOptions {
+  /** Of the unix socket by which hooks reach this process. At most about 100 bytes long. */
+  socketPath: string;
+  /** Made and filled by `start`: what git is given as core.hooksPath. */
+  hooksDir: string;
+  /** The node that runs the hook. */
+  nodePath: string;
+  builds: Pick<Builds, 'create' | 'outputStream'>;
+  logger: Logger;
+}
+
+export interface Push {
+  app: App;
+  actor: Actor;
+  repositoryDir: string;
+}
+
+export interface PushSession {
+  /** For git-receive-pack and the hook that it starts. */
+  environment: Readonly<Record<string, string>>;
+  /** Git has ended, refs updated or not. To be called in any case. */
+  end(): Promise<void>;
+}
+
+interface Session extends Push {
+  ended: Promise<void>;
+  isUsed: boolean;
+  /** Where git holds what was pushed until the hook has agreed. */
+  quarantine: string | undefined;
+}
+
+/** What a hook sends. */
+interface HookRequest {
+  secret: string;
+  updates: RefUpdate[];
+  environment: Record<string, string>;
+}
+
+const MAX_REQUEST_BYTES = 8 * 1024 * 1024;
+const REQUEST_TIMEOUT_MS = 30_000;
+const GIT_TIMEOUT_MS = 60_000;
+const HOOK_PATH = path.join(__dirname, 'pre-receive.cjs');
+
+/**
+ * Deploys what is pushed, from within git's pre-receive hook: a push whose build fails changes nothing in the
+ * repository. Pushes of one app go one after the other until git has updated its refs, so that no two of them deploy
+ * on top of the same state.
+ */
+export class PushReceiver {
+  readonly #options: PushReceiverOptions;
+  readonly #sessions = new Map<string, Session>();
+  readonly #sockets = new Set<Socket>();
+  /** Per app: resolves when the last push in its queue has ended. */
+  readonly #turns = new Map<string, Promise<void>>();
+  #server: Server | undefined;
+
+  constructor(options: PushReceiverOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    const { socketPath, hooksDir, nodePath } = this.#options;
+    await mkdir(hooksDir, { recursive: true, mode: 0o700 });
+    const hook = path.join(hooksDir, 'pre-receive');
+    await writeFile(hook, `#!/bin/sh\nexec ${quote(nodePath)} ${quote(HOOK_PATH)}\n`);
+    await chmod(hook, 0o700);
+    // Left behind by a daemon that was killed; who else runs is settled by the lock on the data folder.
+    await rm(socketPath, { force: true });
+    const server = createServer((socket) => void this.#accept(socket));
+    server.listen(socketPath);
+    await once(server, 'listening');
+    await chmod(socketPath, 0o600);
+    this.#server = server;
+  }
+
+  /** Ends the pushes under way. */
+  async stop(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    this.#server = undefined;
+    const closed = once(server, 'close');
+    server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  get hooksDir(): string {
+    return this.#options.hooksDir;
+  }
+
+  /** To be called before git-receive-pack is started. */
+  begin(push: Push): PushSession {
+    const secret = randomBytes(32).toString('hex');
+    let finish: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => (finish = resolve));
+    const session: Session = { ...push, ended, isUsed: false, quarantine: undefined };
+    this.#sessions.set(secret, session);
+    return {
+      environment: { DYNODOCK_PUSH_SOCKET: this.#options.socketPath, DYNODOCK_PUSH_SECRET: secret },
+      end: async () => {
+        this.#sessions.delete(secret);
+        finish();
+        // Git leaves it behind when it is ended by a signal (since 2.39, tmp-objdir.c).
+        if (session.quarantine !== undefined) await rm(session.quarantine, { recursive: true, force: true });
+      },
+    };
+  }
+
+  async #accept(socket: Socket): Promise<void> {
+    this.#sockets.add(socket);
+    const gone = new AbortController();
+    socket.on('error', () => undefined); // 'close' follows.
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      gone.abort();
+    });
+    const client = new HookConnection(socket, gone.signal);
+    try {
+      const request = await client.request();
+      const session = this.#sessions.get(request.secret);
+      // Each secret is good for one hook.
+      if (session === undefined || session.isUsed) throw new Error('a hook with an unknown secret');
+      session.isUsed = true;
+      session.quarantine = quarantineOf(session, request);
+      const accepted = await this.#receive(session, request, client, gone.signal);
+      await client.exit(accepted ? 0 : 1);
+    } catch (error) {
+      if (gone.signal.aborted) return;
+      this.#options.logger.error('push failed by a fault', { error: describeError(error) });
+      // If that can't be told any more, the closed connection tells the hook enough.
+      await client
+        .print('\n !     Internal error; the log of the daemon says more.\n')
+        .catch(() => undefined);
+      await client.exit(1).catch(() => undefined);
+    } finally {
+      socket.end();
+    }
+  }
+
+  /** Answers whether git is to take the push. */
+  async #receive(
+    session: Session,
+    request: HookRequest,
+    client: HookConnection,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const plan = planPush(request.updates);
+    if (plan.messages.length > 0) await client.print(`${plan.messages.join('\n')}\n`);
+    if (plan.deploy === undefined) return true;
+
+    await this.#takeTurn(session, client, signal);
+    if (!(await isCurrent(session, plan.deploy, signal))) {
+      await client.print(
+        ' !     Another push has changed this branch in the meantime. Pull and push again.\n',
+      );
+      return false;
+    }
+    await client.print('Compressing source files... done.\nBuilding source:\n\n');
+    const commit = await readCommit(session, plan.deploy.after, request.environment, signal);
+    const { build, ended } = this.#options.builds.create(session.actor, session.app, {
+      source: {
+        repositoryDir: session.repositoryDir,
+        commit: commit.id,
+        environment: request.environment,
+        commitTime: commit.time,
+      },
+      version: commit.id,
+      versionDescription: commit.subject,
+      signal,
+    });
+    for await (const chunk of this.#options.builds.outputStream(build.id) ?? []) await client.print(chunk);
+    const { status } = await ended;
+    if (status === 'succeeded') {
+      await client.print('\nVerifying deploy... done.\n');
+      return true;
+    }
+    await client.print(`Verifying deploy...\n\n!\tPush rejected to ${session.app.name}.\n\n`);
+    return false;
+  }
+
+  async #takeTurn(session: Session, client: HookConnection, signal: AbortSignal): Promise<void> {
+    const before = this.#turns.get(session.app.id);
+    const mine = (before ?? Promise.resolve()).then(() => session.ended);
+    this.#turns.set(session.app.id, mine);
+    void mine.then(() => {
+      if (this.#turns.get(session.app.id) === mine) this.#turns.delete(session.app.id);
+    });
+    if (before === undefined) return;
+    await client.print(' !     Another build is in progress for this app; waiting for it to finish...\n');
+    const gone = once(signal, 'abort');
+    await Promise.race([before, gone]);
+    signal.throwIfAborted();
+  }
+}
+
+/** The daemon's end of the protocol that pre-receive.cjs describes. */
+class HookConnection {
+  readonly #socket: Socket;
+  readonly #gone: AbortSignal;
+
+  constructor(socket: Socket, gone: AbortSignal) {
+    this.#socket = socket;
+    this.#gone = gone;
+  }
+
+  request(): Promise<HookRequest> {
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      const timer = setTimeout(() => settle(new Error('a hook that says nothing')), REQUEST_TIMEOUT_MS);
+      const settle = (outcome: HookRequest | Error): void => {
+        clearTimeout(timer);
+        this.#socket.off('data', onData);
+        this.#gone.removeEventListener('abort', onGone);
+        // Reading goes on, for that is how the hook's end is noticed.
+        this.#socket.resume();
+        if (outcome instanceof Error) reject(outcome);
+        else resolve(outcome);
+      };
+      const onGone = (): void => settle(new Error('a hook that went away'));
+      const onData = (chunk: Buffer): void => {
+        chunks.push(chunk);
+        size += chunk.length;
+        if (size > MAX_REQUEST_BYTES) settle(new Error('too many refs in one push'));
+        else if (chunk.includes('\n')) settle(parseRequest(Buffer.concat(chunks).toString('utf8')));
+      };
+      this.#gone.addEventListener('abort', onGone, { once: true });
+      this.#socket.on('data', onData);
+    });
+  }
+
+  print(output: string | Uint8Array): Promise<void> {
+    return this.#send('o', Buffer.from(output as Uint8Array));
+  }
+
+  exit(status: number): Promise<void> {
+    return this.#send('x', Buffer.from([status]));
+  }
+
+  /** Resolves when the hook can take more; rejects when it has gone. */
+  async #send(type: 'o' | 'x', payload: Buffer): Promise<void> {
+    this.#gone.throwIfAborted();
+    const header = Buffer.alloc(5);
+    header.write(type, 0, 'latin1');
+    header.writeUInt32BE(payload.length, 1);
+    if (!this.#socket.write(Buffer.concat([header, payload]))) {
+      await once(this.#socket, 'drain', { signal: this.#gone });
+    }
+  }
+}
+
+const QUARANTINE = ['GIT_OBJECT_DIRECTORY', 'GIT_ALTERNATE_OBJECT_DIRECTORIES', 'GIT_QUARANTINE_PATH'];
+
+function parseRequest(line: string): HookRequest | Error {
+  try {
+    const value = JSON.parse(line) as Partial<HookRequest>;
+    const { secret, updates, environment } = value;
+    if (typeof secret !== 'string' || !Array.isArray(updates) || typeof environment !== 'object') {
+      return new Error('a hook that says something else');
+    }
+    const isUpdate = (update: Partial<RefUpdate>): boolean =>
+      /^[0-9a-f]{40,64}$/.test(update.before ?? '') &&
+      /^[0-9a-f]{40,64}$/.test(update.after ?? '') &&
+      typeof update.ref === 'string';
+    if (!updates.every(isUpdate)) return new Error('a hook with malformed updates');
+    const kept = Object.entries(environment).filter(([name]) => QUARANTINE.includes(name));
+    return { secret, updates, environment: Object.fromEntries(kept) };
+  } catch (cause) {
+    return new Error('a hook that does not speak JSON', { cause });
+  }
+}
+
+/** Only a folder of the very repository: what is named here gets removed. */
+function quarantineOf(push: Push, { environment }: HookRequest): string | undefined {
+  const folder = path.resolve(push.repositoryDir, environment.GIT_QUARANTINE_PATH ?? '.');
+  const isOne =
+    path.dirname(folder) === path.join(push.repositoryDir, 'objects') &&
+    QUARANTINE_FOLDER.test(path.basename(folder));
+  return isOne ? folder : undefined;
+}
+
+async function isCurrent(push: Push, update: RefUpdate, signal: AbortSignal): Promise<boolean> {
+  const { stdout } = await run(
+    'git',
+    [...GIT_OPTIONS, '-C', push.repositoryDir, 'for-each-ref', '--format=%(objectname)', update.ref],
+    { env: gitEnvironment(), timeoutMs: GIT_TIMEOUT_MS, signal },
+  );
+  const present = stdout.trim();
+  return /^0+$/.test(update.before) ? present === '' : present === update.before;
+}
+
+async function readCommit(
+  push: Push,
+  revision: string,
+  environment: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<{ id: string; time: Date; subject: string }> {
+  const { stdout } = await run(
+    'git',
+    [...GIT_OPTIONS, '-C', push.repositoryDir, 'log', '-1', '--format=%H%x00%ct%x00%s', revision, '--'],
+    { env: gitEnvironment(environment), timeoutMs: GIT_TIMEOUT_MS, signal },
+  );
+  const [id = '', seconds = '', subject = ''] = stdout.trimEnd().split('\0');
+  return { id, time: new Date(Number(seconds) * 1000), subject };
+}
+
+/** For sh. */
+function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,378 @@
+import { rm } from 'node:fs/promises';
+import { BuildFailure } from '../../build/build-failure';
+import type { Builder, BuiltSlug } from '../../build/builder';
+import { complaint, detail, heading, LineOutput } from '../../build/output';
+import type { GitSource } from '../../build/source';
+import type { Actor } from '../../domain/account';
+import type { App } from '../../domain/app';
+import type { Build } from '../../domain/build';
+import { applyConfigVarChanges } from '../../domain/config-vars';
+import { notFound, PlatformError } from '../../domain/errors';
+import { isUuid, type AppId, type BuildId, type SlugId } from '../../domain/ids';
+import type { Release } from '../../domain/release';
+import type { Slug } from '../../domain/slug';
+import { deferred, type Deferred } from '../../lib/deferred';
+import { describeError, type Logger } from '../../lib/logger';
+import type { AppResources } from '../apps/apps';
+import { record, type PlatformContext } from '../context';
+import type { Releases } from '../releases/releases';
+import { BuildOutputs, type OpenOutput } from './build-outputs';
+
+export interface BuildsOptions {
+  builder: Pick<Builder, 'build' | 'sweep' | 'removeApp'>;
+  releases: Pick<Releases, 'deploy'>;
+  /** Keeps what builds print. */
+  outputDir: string;
+  webUrl: (app: App) => string;
+  /** Where people read a build's output; named in the app's log when it fails. */
+  outputUrl: (app: App, buildId: BuildId) => string;
+  logger: Logger;
+  /** Builds at the same time, of different apps. Default 2. */
+  maxConcurrent?: number;
+}
+
+export interface NewBuild {
+  source: GitSource;
+  version: string;
+  versionDescription: string | null;
+  /** Calls the build off, e.g. because the one who pushed has gone. */
+  signal?: AbortSignal;
+}
+
+export interface StartedBuild {
+  build: Build;
+  /** Resolves with the build once it has succeeded or failed; never rejects. */
+  ended: Promise<Build>;
+}
+
+interface Job {
+  build: Build;
+  input: NewBuild;
+  actor: Actor;
+  output: OpenOutput;
+  lines: LineOutput;
+  canceled: AbortController;
+  ended: Deferred<Build>;
+}
+
+/**
+ * Builds and what becomes of them: a release on success (Dev Center "Slug Compiler", "Releases").
+ *
+ * A build is `pending` from its creation, while it waits for its turn (one at a time per app, a few in total) and
+ * while it runs; then `succeeded` or `failed`, for good. Those that are pending when the daemon starts belong to an
+ * earlier run and have failed.
+ */
+export class Builds implements AppResources {
+  readonly #context: PlatformContext;
+  readonly #options: BuildsOptions;
+  readonly #outputs: BuildOutputs;
+  readonly #queue: Job[] = [];
+  readonly #running = new Set<Job>();
+  #stopping = false;
+
+  constructor(context: PlatformContext, options: BuildsOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#outputs = new BuildOutputs(options.outputDir);
+  }
+
+  /** Clears up after an earlier run of the daemon. */
+  async start(): Promise<void> {
+    const { store } = this.#context;
+    for (const build of store.builds.pending()) {
+      this.#close(build, 'failed', { failure: 'The daemon was stopped during the build.' });
+      this.#logFailure(build);
+    }
+    try {
+      const { containers } = await this.#options.builder.sweep();
+      if (containers > 0) this.#options.logger.info('leftover build containers removed', { containers });
+    } catch (error) {
+      // They do no harm but hold memory until their own end; the next start tries again.
+      this.#options.logger.warn('leftover build containers not removed', { error });
+    }
+  }
+
+  /** Calls off what runs and what waits, and resolves when all of it has ended. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#cancel(() => true);
+  }
+
+  create(actor: Actor, app: App, input: NewBuild): StartedBuild {
+    const { store, clock, newId } = this.#context;
+    const now = clock.now();
+    const build: Build = {
+      id: newId() as BuildId,
+      appId: app.id,
+      status: 'pending',
+      stack: app.buildStack,
+      version: input.version,
+      versionDescription: input.versionDescription,
+      buildpacks: store.buildpackInstallations.get(app.id),
+      user: { id: actor.id, email: actor.email },
+      slugId: null,
+      releaseId: null,
+      failure: null,
+      createdAt: now,
+      updatedAt: now,
+    };
+    store.transaction(() => {
+      store.builds.insert(build);
+      record(this.#context, app.id, actor, 'build.create', { build: build.id, version: build.version });
+    });
+    const output = this.#outputs.create(app.id, build.id);
+    const job: Job = {
+      build,
+      input,
+      actor,
+      output,
+      lines: new LineOutput(output),
+      canceled: new AbortController(),
+      ended: deferred<Build>(),
+    };
+    const cancel = (): void => job.canceled.abort();
+    if (input.signal?.aborted || this.#stopping) cancel();
+    input.signal?.addEventListener('abort', cancel, { once: true });
+    const ended = job.ended.promise.finally(() => input.signal?.removeEventListener('abort', cancel));
+    job.canceled.signal.addEventListener('abort', () => this.#dequeue(job), { once: true });
+    this.#queue.push(job);
+    if (job.canceled.signal.aborted) this.#dequeue(job);
+    else this.#next();
+    if (this.#queue.includes(job)) void this.#sayThatItWaits(job);
+    return { build, ended };
+  }
+
+  /** Oldest first. */
+  list(app: App): Build[] {
+    return this.#context.store.builds.of(app.id);
+  }
+
+  find(app: App, id: string): Build {
+    const build = isUuid(id) ? this.#context.store.builds.get(id as BuildId) : undefined;
+    if (build?.appId !== app.id) throw notFound('build');
+    return build;
+  }
+
+  /** What it has printed and, until it ends, what it goes on to print; undefined if there is no such build. */
+  outputStream(id: BuildId): AsyncIterable<Buffer> | undefined {
+    const build = this.#context.store.builds.get(id);
+    return build === undefined ? undefined : this.#outputs.read(build.appId, id);
+  }
+
+  /** The app is gone. */
+  async remove(app: App): Promise<void> {
+    await this.#cancel((job) => job.build.appId === app.id);
+    await this.#options.builder.removeApp(app.id);
+    await this.#outputs.removeApp(app.id);
+  }
+
+  async #cancel(which: (job: Job) => boolean): Promise<void> {
+    const jobs = [...this.#queue, ...this.#running].filter(which);
+    for (const job of jobs) job.canceled.abort();
+    await Promise.all(jobs.map((job) => job.ended.promise));
+  }
+
+  #isBusy(appId: AppId): boolean {
+    return [...this.#running].some((job) => job.build.appId === appId);
+  }
+
+  async #sayThatItWaits(job: Job): Promise<void> {
+    const reason = this.#isBusy(job.build.appId)
+      ? 'Another build is in progress for this app; waiting for it to finish...'
+      : 'Builds of other apps are in progress; waiting for one to finish...';
+    // If it can't be written the build fails over it in its turn, with everything that it prints.
+    await job.lines.lines(complaint(reason)).catch(() => undefined);
+  }
+
+  /** Starts what may start, in the order in which it came. */
+  #next(): void {
+    for (const job of [...this.#queue]) {
+      if (this.#running.size >= (this.#options.maxConcurrent ?? 2)) return;
+      if (this.#isBusy(job.build.appId)) continue;
+      this.#queue.splice(this.#queue.indexOf(job), 1);
+      this.#running.add(job);
+      void this.#run(job);
+    }
+  }
+
+  /** Called off before its turn. One that runs notices by its signal. */
+  #dequeue(job: Job): void {
+    const index = this.#queue.indexOf(job);
+    if (index === -1) return;
+    this.#queue.splice(index, 1);
+    void this.#finish(job, () => Promise.reject(canceled()));
+  }
+
+  async #run(job: Job): Promise<void> {
+    const { store, logplex } = this.#context;
+    await this.#finish(job, async () => {
+      const app = store.apps.get(job.build.appId);
+      if (app === undefined) throw canceled();
+      logplex.api(app.id, `Build started by user ${job.actor.email}`);
+      await this.#buildAndRelease(job, app);
+      logplex.api(app.id, 'Build succeeded');
+    });
+    this.#running.delete(job);
+    this.#next();
+  }
+
+  /** Whatever happens, the build's row is closed, its output ends and `ended` resolves. */
+  async #finish(job: Job, work: () => Promise<void>): Promise<void> {
+    const { logger } = this.#options;
+    try {
+      try {
+        await work();
+      } catch (error) {
+        await this.#fail(job, error);
+      }
+      await job.output.end();
+    } catch (error) {
+      logger.error('build not concluded properly', { build: job.build.id, error: describeError(error) });
+    }
+    const build = this.#context.store.builds.get(job.build.id);
+    // Without a row the app was destroyed meanwhile.
+    job.ended.resolve(build ?? { ...job.build, status: 'failed', failure: 'The app is gone.' });
+  }
+
+  async #buildAndRelease(job: Job, app: App): Promise<void> {
+    const { store, newId } = this.#context;
+    const { builder, logger } = this.#options;
+    const slugId = newId() as SlugId;
+    const configVars = store.configVars.get(app.id);
+    const built = await builder.build(
+      {
+        buildId: job.build.id,
+        slugId,
+        appId: app.id,
+        appName: app.name,
+        stack: job.build.stack,
+        source: job.input.source,
+        buildpacks: store.buildpackInstallations.get(app.id),
+        configVars,
+        version: job.input.version,
+      },
+      { write: (chunk) => job.lines.raw(typeof chunk === 'string' ? Buffer.from(chunk) : chunk) },
+      job.canceled.signal,
+    );
+    try {
+      await job.lines.lines(heading('Launching...'));
+      // From here on it is too late to call it off (Dev Center "Deploying with Git": no release before "Launching").
+      if (job.canceled.signal.aborted) throw canceled();
+      const { release, notes } = this.#release(job, app, slugId, built);
+      await job.lines.lines(
+        ...notes,
+        detail(`Released v${release.version}`),
+        detail(`${this.#options.webUrl(store.apps.get(app.id) ?? app)} deployed to Heroku`),
+      );
+    } catch (error) {
+      if (store.slugs.get(slugId) === undefined) await rm(built.archivePath, { force: true });
+      throw error;
+    }
+    logger.info('build succeeded', { app: app.name, build: job.build.id, ...built.timings });
+  }
+
+  #release(job: Job, app: App, slugId: SlugId, built: BuiltSlug): { release: Release; notes: string[] } {
+    const { store, clock } = this.#context;
+    if (store.apps.get(app.id) === undefined) throw canceled();
+    const now = clock.now();
+    const slug: Slug = {
+      id: slugId,
+      appId: app.id,
+      stack: job.build.stack,
+      commit: job.input.version,
+      commitDescription: job.input.versionDescription,
+      processTypes: built.processTypes,
+      buildpackProvidedDescription: built.buildpackProvidedDescription,
+      checksum: built.checksum,
+      size: built.size,
+      image: built.image,
+      createdAt: now,
+      updatedAt: now,
+    };
+    return store.transaction(() => {
+      const isFirst = store.releases.of(app.id).every((release) => release.slugId === null);
+      const notes = isFirst ? this.#applyFirstDeploy(app, built) : [];
+      const release = this.#options.releases.deploy(job.actor, app, slug, (made) => {
+        // Detected once, kept from then on (Dev Center "Buildpacks").
+        if (
+          store.buildpackInstallations.get(app.id).length === 0 &&
+          !('BUILDPACK_URL' in store.configVars.get(app.id))
+        ) {
+          store.buildpackInstallations.replace(app.id, built.buildpacks);
+        }
+        this.#close(job.build, 'succeeded', { slugId, releaseId: made.id, buildpacks: built.buildpacks });
+      });
+      return { release, notes };
+    });
+  }
+
+  /** What bin/release asks for counts with an app's first deploy only (Dev Center "Buildpack API"). */
+  #applyFirstDeploy(app: App, built: BuiltSlug): string[] {
+    const { store } = this.#context;
+    const current = store.configVars.get(app.id);
+    const missing = Object.entries(built.configVars).filter(([key]) => !(key in current));
+    if (missing.length > 0) {
+      try {
+        store.configVars.replace(app.id, applyConfigVarChanges(current, Object.fromEntries(missing)).vars);
+      } catch (error) {
+        if (!(error instanceof PlatformError)) throw error;
+        throw new BuildFailure(
+          'release',
+          `The buildpack's config vars were refused: ${error.message}`,
+          undefined,
+          {
+            cause: error,
+          },
+        );
+      }
+    }
+    return built.addons.length === 0
+      ? []
+      : [
+          complaint(
+            `The buildpack asks for add-ons, which are not added by themselves here: ${built.addons.join(', ')}`,
+          ),
+        ];
+  }
+
+  async #fail(job: Job, error: unknown): Promise<void> {
+    const { logger } = this.#options;
+    const known = error instanceof BuildFailure ? error : undefined;
+    const fields = { build: job.build.id, app: job.build.appId };
+    if (known === undefined)
+      logger.error('build ended by a fault', { ...fields, error: describeError(error) });
+    else if (known.kind === 'engine' || known.kind === 'disk') {
+      logger.warn('build failed', { ...fields, kind: known.kind, error: describeError(known) });
+    } else logger.info('build failed', { ...fields, kind: known.kind, reason: known.message });
+
+    const failure = known?.message ?? `Internal error in build ${job.build.id}; the daemon's log says more.`;
+    this.#close(job.build, 'failed', { failure });
+    this.#logFailure(job.build);
+    await job.lines.lines(...(known?.lines ?? [complaint(failure)]), '', complaint('Push failed'));
+  }
+
+  #logFailure(build: Build): void {
+    const app = this.#context.store.apps.get(build.appId);
+    if (app === undefined) return;
+    const url = this.#options.outputUrl(app, build.id);
+    this.#context.logplex.api(app.id, `Build failed -- check your build output: ${url}`);
+  }
+
+  #close(build: Build, status: 'succeeded' | 'failed', more: Partial<Build>): void {
+    const { store, clock, changed } = this.#context;
+    store.transaction(() => {
+      store.builds.update({ ...build, ...more, status, updatedAt: clock.now() });
+      // The app may be gone; then so is the build's row, and the trail needs no more of it.
+      if (store.apps.get(build.appId) === undefined) return;
+      record(this.#context, build.appId, build.user, `build.${status === 'succeeded' ? 'succeed' : 'fail'}`, {
+        build: build.id,
+        ...(more.failure == null ? {} : { reason: more.failure }),
+      });
+      store.afterCommit(() => changed(build.appId));
+    });
+  }
+}
+
+function canceled(): BuildFailure {
+  return new BuildFailure('canceled', 'The build was canceled.');
+}
