@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ignoring } from '../engine/engine';
 import { INSTALLATION_LABEL, ROLE_LABEL } from '../engine/labels';
-import { sleep, systemClock } from '../lib/clock';
 import { Store } from '../store/store';
 import type { Config } from './config';
 import { connectEngine } from './engine-setup';
@@ -22,7 +22,8 @@ export async function stopDaemon(paths: Paths): Promise<boolean> {
   const deadline = Date.now() + DAEMON_STOP_MS;
   while (isAlive(instance.pid)) {
     if (Date.now() > deadline) throw new Error(`the daemon (process ${instance.pid}) does not end`);
-    await sleep(systemClock, POLL_MS);
+    // The clock's own timers would not keep this process alive.
+    await delay(POLL_MS);
   }
   return true;
 }
