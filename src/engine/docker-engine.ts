@@ -15,6 +15,8 @@ import { statusOf, toEngineError } from './docker-errors';
 import {
   EngineError,
   ignoring,
+  type AttachedCommand,
+  type AttachedExecOptions,
   type Attachment,
   type ContainerEngine,
   type ContainerId,
@@ -31,6 +33,7 @@ import {
   type LayerSpec,
   type LogOptions,
   type NetworkSpec,
+  type TerminalSize,
 } from './engine';
 import type { EngineAddress } from './engine-location';
 import { demultiplex, framesOf, undivided } from './frames';
@@ -338,6 +341,48 @@ export class DockerEngine implements ContainerEngine {
     return { exitCode, stdout: output.stdout.text(), stderr: output.stderr.text() };
   }
 
+  async execAttached(
+    id: ContainerId,
+    argv: readonly string[],
+    options: AttachedExecOptions,
+  ): Promise<AttachedCommand> {
+    const doing = `run ${argv[0] ?? ''} in container ${id}`;
+    const tty = options.terminal !== null;
+    const exec = await this.#bounded(doing, (abortSignal) =>
+      this.#docker.getContainer(id).exec({
+        Cmd: [...argv],
+        AttachStdin: true,
+        AttachStdout: true,
+        AttachStderr: true,
+        Tty: tty,
+        ...(options.user === undefined ? {} : { User: options.user }),
+        Env: Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`),
+        abortSignal,
+      }),
+    );
+    const connection = (await this.#bounded(doing, (abortSignal) =>
+      exec.start({ Detach: false, Tty: tty, hijack: true, stdin: true, abortSignal }),
+    )) as Duplex;
+    if (options.terminal !== null) {
+      const { columns, rows } = options.terminal;
+      // One that has ended by now needs no size any more.
+      await this.#bounded(doing, (abortSignal) => exec.resize({ w: columns, h: rows, abortSignal })).catch(
+        ignoring('not_found', 'not_running'),
+      );
+    }
+    return {
+      ...this.#attachment(connection, { tty, stdin: false }),
+      stdin: inputTo(connection),
+      exitCode: () => this.#exitCodeOf(exec, doing),
+    };
+  }
+
+  async resize(id: ContainerId, size: TerminalSize): Promise<void> {
+    await this.#bounded(`resize the terminal of container ${id}`, (abortSignal) =>
+      this.#docker.getContainer(id).resize({ w: size.columns, h: size.rows, abortSignal }),
+    );
+  }
+
   /** The output ends a moment before the engine has recorded the exit code. */
   async #exitCodeOf(exec: Docker.Exec, doing: string): Promise<number> {
     return this.#bounded(doing, async (abortSignal) => {
@@ -411,9 +456,13 @@ export class DockerEngine implements ContainerEngine {
       hijack: true,
       openStdin: options.stdin,
     });
+    return this.#attachment(connection, { tty: Config.Tty, stdin: options.stdin });
+  }
+
+  #attachment(connection: Connection, options: { tty: boolean; stdin: boolean }): Attachment {
     // Failures reach the outputs; this listener only keeps the same error from being thrown on the socket itself.
     connection.on('error', () => undefined);
-    const outputs = Config.Tty ? undivided(connection) : demultiplex(connection);
+    const outputs = options.tty ? undivided(connection) : demultiplex(connection);
     return {
       ...outputs,
       ...(options.stdin ? { stdin: inputTo(connection as Duplex) } : {}),

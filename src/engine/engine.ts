@@ -37,6 +37,15 @@ export interface ContainerEngine {
    * if the container is not; `other` after `timeoutMs` (default 60 s), which leaves the command running.
    */
   exec(id: ContainerId, argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
+  /**
+   * Runs a command in a running container with its streams in the caller's hands; both outputs must be read. Closing
+   * lets the command run on without them: an engine cannot end one. `not_running` if the container is not.
+   */
+  execAttached(
+    id: ContainerId,
+    argv: readonly string[],
+    options: AttachedExecOptions,
+  ): Promise<AttachedCommand>;
 
   /**
    * The container's output so far and, with `follow`, what comes until it ends. Lines, without the line end; a
@@ -50,6 +59,8 @@ export interface ContainerEngine {
    * must be read (or `resume()`d): the container is held up while either is full.
    */
   attach(id: ContainerId, options: { stdin: boolean }): Promise<Attachment>;
+  /** Sets the size of a running container's terminal. `not_running` if it has not started yet or has ended. */
+  resize(id: ContainerId, size: TerminalSize): Promise<void>;
   /** Unpacks a tar stream below `path` inside the container, which need not be running. */
   putArchive(id: ContainerId, path: string, tar: Readable | Buffer): Promise<void>;
 
@@ -165,6 +176,18 @@ export interface ExecResult {
   stderr: string;
 }
 
+export interface TerminalSize {
+  columns: number;
+  rows: number;
+}
+
+export interface AttachedExecOptions {
+  user?: string;
+  env?: Readonly<Record<string, string>>;
+  /** A terminal of this size; null: pipes. */
+  terminal: TerminalSize | null;
+}
+
 export interface LogOptions {
   /**
    * Only what was printed after this. A Date counts in whole milliseconds: of the lines of that very millisecond
@@ -189,6 +212,12 @@ export interface Attachment {
   /** Empty with a TTY, whose output is all stdout. */
   stderr: Readable;
   close(): void;
+}
+
+export interface AttachedCommand extends Attachment {
+  stdin: Writable;
+  /** Resolves once the command has ended, which is soon after the end of its outputs. */
+  exitCode(): Promise<number>;
 }
 
 export interface EngineEvent {

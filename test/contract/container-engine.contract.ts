@@ -83,6 +83,29 @@ export const PROGRAMS = {
           : { exitCode: 7, stdout: `${env?.['WORD'] ?? ''} ${user ?? ''}\n`, stderr: 'problem\n' },
     },
   },
+  showSize: {
+    argv: ['sh', '-c', 'sleep 1; stty size'],
+    script: {
+      prints: [
+        { text: ({ terminal }) => `${terminal()?.rows ?? 0} ${terminal()?.columns ?? 0}`, afterMs: 50 },
+      ],
+      exitAfterMs: 60,
+    },
+  },
+  host: {
+    argv: ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 0.2; done'],
+    script: {
+      command: async (argv, { terminal, env }, { stdin, stdout, stderr }) => {
+        if (argv.includes('sleep 0.5; stty size')) {
+          stdout.write(`${terminal?.rows ?? 0} ${terminal?.columns ?? 0}\r\n`);
+          return 0;
+        }
+        for await (const chunk of stdin) stdout.write(chunk);
+        stderr.write(`${env?.['WORD'] ?? ''}\n`);
+        return 7;
+      },
+    },
+  },
   serve: {
     argv: ['sh', '-c', 'while :; do echo served | nc -l -p 5000; done'],
     script: {},
@@ -222,6 +245,8 @@ export function describeContainerEngine(name: string, makeSubject: () => Promise
           await expectKind(engine.kill(id, 'SIGTERM'), 'not_found');
           await expectKind(engine.wait(id), 'not_found');
           await expectKind(engine.exec(id, ['true']), 'not_found');
+          await expectKind(engine.execAttached(id, ['true'], { terminal: null }), 'not_found');
+          await expectKind(engine.resize(id, { columns: 80, rows: 24 }), 'not_found');
           await expectKind(engine.attach(id, { stdin: false }), 'not_found');
           await expectKind(allLines(engine, id), 'not_found');
           await expectKind(engine.putArchive(id, '/', await aTar({ f: 'x' })), 'not_found');
@@ -407,6 +432,18 @@ export function describeContainerEngine(name: string, makeSubject: () => Promise
         expect((await engine.inspect(id)).state).toBe('running');
       });
 
+      sentence('a running container’s terminal takes the size that it is given', async () => {
+        const size = { columns: 133, rows: 44 };
+        const id = await engine.create(aSpec('showSize', { tty: true }));
+        await expectKind(engine.resize(id, size), 'not_running');
+        const { stdout } = await engine.attach(id, { stdin: false });
+        await engine.start(id);
+        await engine.resize(id, size);
+        expect((await text(stdout)).trim()).toBe('44 133');
+        await engine.wait(id);
+        await expectKind(engine.resize(id, size), 'not_running');
+      });
+
       sentence('a terminal’s output is all standard output', async () => {
         const id = await engine.create(aSpec('twoStreams', { tty: true }));
         const { stdout, stderr } = await engine.attach(id, { stdin: false });
@@ -425,6 +462,47 @@ export function describeContainerEngine(name: string, makeSubject: () => Promise
         const argv = ['sh', '-c', 'echo $WORD $(id -u); echo problem >&2; exit 7'];
         const result = await engine.exec(id, argv, { user: '1000', env: { WORD: 'hello' } });
         expect(result).toEqual({ exitCode: 7, stdout: 'hello 1000\n', stderr: 'problem\n' });
+      });
+
+      sentence('a command with its streams attached reads its input and tells how it ended', async () => {
+        const id = await started('host');
+        const command = await engine.execAttached(id, ['sh', '-c', 'cat; echo $WORD >&2; exit 7'], {
+          env: { WORD: 'hello' },
+          terminal: null,
+        });
+        const big = randomBytes(300_000);
+        command.stdin.write(big);
+        command.stdin.end('the end');
+        const [out, err] = await Promise.all([buffer(command.stdout), text(command.stderr)]);
+        expect(out.equals(Buffer.concat([big, Buffer.from('the end')]))).toBe(true);
+        expect(err).toBe('hello\n');
+        expect(await command.exitCode()).toBe(7);
+      });
+
+      sentence('a command has a terminal of the size that it is given', async () => {
+        const id = await started('host');
+        const command = await engine.execAttached(id, ['sh', '-c', 'sleep 0.5; stty size'], {
+          terminal: { columns: 133, rows: 44 },
+        });
+        const [out, err] = await Promise.all([text(command.stdout), text(command.stderr)]);
+        expect([out.trim(), err]).toEqual(['44 133', '']);
+        expect(await command.exitCode()).toBe(0);
+      });
+
+      sentence('a command that ends at once is no failure, whatever its terminal', async () => {
+        const id = await started('host');
+        for (const terminal of [null, { columns: 80, rows: 24 }]) {
+          const command = await engine.execAttached(id, ['true'], { terminal });
+          command.stdin.end();
+          await Promise.all([buffer(command.stdout), buffer(command.stderr)]);
+          expect(typeof (await command.exitCode())).toBe('number');
+        }
+      });
+
+      sentence('no command is attached to in a container that does not run', async () => {
+        const id = await started('succeed');
+        await engine.wait(id);
+        await expectKind(engine.execAttached(id, ['true'], { terminal: null }), 'not_running');
       });
 
       sentence('a command that takes too long is given up', async () => {

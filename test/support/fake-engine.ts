@@ -5,6 +5,8 @@ import { buffer } from 'node:stream/consumers';
 import { extract } from 'tar-stream';
 import {
   EngineError,
+  type AttachedCommand,
+  type AttachedExecOptions,
   type Attachment,
   type ContainerEngine,
   type ContainerId,
@@ -21,6 +23,7 @@ import {
   type LayerSpec,
   type LogOptions,
   type NetworkSpec,
+  type TerminalSize,
 } from '../../src/engine/engine';
 import { formatPosition, lastExcluded, LineSplitter } from '../../src/engine/log-lines';
 import type { Clock } from '../../src/lib/clock';
@@ -48,17 +51,31 @@ export interface ContainerScript {
     options: ExecOptions,
     container: ContainerView,
   ) => ExecResult | Promise<ExecResult>;
+  /** What a command does that is run inside with its streams; the answer is its exit code. Default: `cat`. */
+  command?: (
+    argv: readonly string[],
+    options: AttachedExecOptions,
+    streams: { stdin: Readable; stdout: Writable; stderr: Writable },
+  ) => Promise<number>;
   /** Where its exposed port is reached, e.g. a server of the test's own. Default: an address that leads nowhere. */
   endpoint?: { host: string; port: number };
 }
 
-export type Printed = string | { text: string; stream?: 'stdout' | 'stderr'; afterMs?: number };
+export type Printed =
+  | string
+  | {
+      text: string | ((container: ContainerView) => string);
+      stream?: 'stdout' | 'stderr';
+      afterMs?: number;
+    };
 
 /** A container from the inside. */
 export interface ContainerView {
   readonly spec: ContainerSpec;
   /** The image's env with the container's over it. */
   readonly env: Readonly<Record<string, string>>;
+  /** The size of its terminal, once it was given one. */
+  readonly terminal: () => TerminalSize | undefined;
   /** A file's content by its absolute path; undefined if there is none. */
   readonly read: (path: string) => string | undefined;
   readonly write: (path: string, content: string | Buffer) => void;
@@ -253,7 +270,10 @@ export class FakeEngine implements ContainerEngine {
         stream = 'stdout',
         afterMs = 0,
       } = typeof printed === 'string' ? { text: printed } : printed;
-      const print = (): void => container.print(`${text}\n`, stream, () => this.#nextNanoseconds());
+      const print = (): void => {
+        const line = typeof text === 'string' ? text : text(view);
+        container.print(`${line}\n`, stream, () => this.#nextNanoseconds());
+      };
       if (afterMs === 0) print();
       else container.timers.push(this.#clock.after(afterMs, print));
     }
@@ -332,6 +352,24 @@ export class FakeEngine implements ContainerEngine {
       cancel = this.#clock.after(options.timeoutMs ?? 60_000, expire);
     });
     return Promise.race([result, late]).finally(() => cancel());
+  }
+
+  async execAttached(
+    id: ContainerId,
+    argv: readonly string[],
+    options: AttachedExecOptions,
+  ): Promise<AttachedCommand> {
+    await this.#enter('execAttached');
+    const container = this.#get(id);
+    if (container.state !== 'running') throw notRunning(container);
+    return container.run(argv, options);
+  }
+
+  async resize(id: ContainerId, size: TerminalSize): Promise<void> {
+    await this.#enter('resize');
+    const container = this.#get(id);
+    if (container.state !== 'running') throw notRunning(container);
+    container.terminal = size;
   }
 
   async *logs(id: ContainerId, options: LogOptions): AsyncGenerator<ContainerLogLine> {
@@ -580,6 +618,7 @@ export class FakeEngine implements ContainerEngine {
     return {
       spec: container.spec,
       env: container.env,
+      terminal: () => container.terminal,
       read: (path) => {
         const at = place(path);
         return at.files.get(at.path)?.toString('utf8');
@@ -652,6 +691,7 @@ class FakeContainer {
   readonly timers: (() => void)[] = [];
   readonly input: Buffer[] = [];
   echoedBytes = 0;
+  terminal: TerminalSize | undefined;
   readonly #splitters = { stdout: new LineSplitter(), stderr: new LineSplitter() };
   readonly #outputListeners = new Set<() => void>();
   readonly #attached = new Set<{ stdout: PassThrough; stderr: PassThrough }>();
@@ -682,6 +722,32 @@ class FakeContainer {
     for (const stream of ['stdout', 'stderr'] as const) {
       this.#record(this.#splitters[stream].flush(), stream, this.#lastPrinted);
     }
+  }
+
+  run(argv: readonly string[], options: AttachedExecOptions): AttachedCommand {
+    const stdin = new PassThrough();
+    const streams = { stdout: new PassThrough(), stderr: new PassThrough() };
+    for (const stream of [stdin, streams.stdout, streams.stderr]) stream.on('error', () => undefined);
+    const command = this.script.command ?? repeatInput;
+    const shown = options.terminal === null ? streams : { stdout: streams.stdout, stderr: streams.stdout };
+    // Commands end with their container, as if killed.
+    const ended = Promise.race([
+      command(argv, options, { stdin, ...shown }),
+      this.untilEnded().catch(() => 137),
+    ]).then((exitCode) => {
+      streams.stdout.end();
+      streams.stderr.end();
+      return exitCode;
+    });
+    return {
+      stdin,
+      ...streams,
+      exitCode: () => ended,
+      close: () => {
+        streams.stdout.destroy();
+        streams.stderr.destroy();
+      },
+    };
   }
 
   /** Tells everyone who waits for the end. */
@@ -774,6 +840,15 @@ class FakeContainer {
     if (this.input.length > 0) listener(false);
     if (this.#inputEnded) listener(true);
   }
+}
+
+async function repeatInput(
+  _argv: readonly string[],
+  _options: AttachedExecOptions,
+  { stdin, stdout }: { stdin: Readable; stdout: Writable },
+): Promise<number> {
+  for await (const chunk of stdin) stdout.write(chunk);
+  return 0;
 }
 
 /** What one reader of logs or events has coming to it. */

@@ -6,7 +6,7 @@ const BUSYBOX_PATHS = ['/bin/busybox', '/usr/bin/busybox'];
 /** The commands that tests run in containers. */
 const APPLETS = [
   'sh cat echo sleep true false env id head tail printf wc ls rm mkdir touch kill nc httpd wget dd seq yes tr',
-  'hostname mount ps test stat sync chmod df od grep sed',
+  'hostname mount ps test stat sync chmod df od grep sed stty',
 ].flatMap((line) => line.split(' '));
 
 /**
