@@ -1,6 +1,6 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
 import { createServer as createNetServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import { createApplication } from './application';
@@ -17,6 +17,8 @@ export interface ApiServerOptions {
   allowedHosts: readonly string[];
   /** Takes `/<app>.git/…` untouched: no body is read, no authentication done. */
   git: (req: IncomingMessage, res: ServerResponse) => void;
+  /** Takes encrypted connections whose first line is the secret of a rendezvous; the rest of it is yet to be read. */
+  rendezvous: (socket: TLSSocket, secret: string) => void;
   bundledBuildpacks: readonly BundledBuildpack[];
   /** Requests per hour and account; null = no limit. */
   requestsPerHour: number | null;
@@ -49,11 +51,17 @@ const STOP_MS = 5_000;
 /** With port 0, the port that is free on one address may be taken on the other. */
 const PORT_ATTEMPTS = 10;
 
+/** What the client of an attached dyno says first; no HTTP method begins with a digit or a lower-case letter. */
+const SECRET_START = /^[0-9a-f]/;
+const SECRET_LINE = /^([0-9a-f]{48})\r?\n/;
+const SECRET_LINE_BYTES = 50;
+
 const GIT_PATH = /^\/[^/?]+\.git(?:[/?]|$)/;
 
 /**
- * The Platform API and git on one port, for plain HTTP and TLS alike: the CLI is pointed at `http://localhost:<port>`
- * but makes git remotes `https://localhost:<port>/…` (contract, sections 1.2 and 3.4).
+ * The Platform API, git and the rendezvous of attached dynos on one port, HTTP for plain and TLS connections alike:
+ * the CLI is pointed at `http://localhost:<port>` but makes git remotes `https://localhost:<port>/…`, and a
+ * rendezvous always has TLS (contract, sections 1.2, 3.2 and 3.4).
  */
 export class ApiServer {
   readonly #options: ApiServerOptions;
@@ -81,30 +89,26 @@ export class ApiServer {
     // Neither of the two listens: connections are handed to them. Node's limits on the time that a request may
     // take to arrive are bound to listening and so do not apply, which suits pushes of any size.
     const http = createHttpServer({ keepAliveTimeout: KEEP_ALIVE_MS }, onRequest);
-    const https = createHttpsServer(
-      {
-        ...options.tls,
-        keepAliveTimeout: KEEP_ALIVE_MS,
-        handshakeTimeout: TLS_HANDSHAKE_MS,
-        ALPNProtocols: ['http/1.1'],
-      },
-      onRequest,
-    );
-    https.on('tlsClientError', (error) => this.#log.debug('TLS handshake failed', { error }));
+    const tls = createTlsServer({
+      ...options.tls,
+      handshakeTimeout: TLS_HANDSHAKE_MS,
+      ALPNProtocols: ['http/1.1'],
+    });
+    tls.on('tlsClientError', (error) => this.#log.debug('TLS handshake failed', { error }));
+    tls.on('secureConnection', (socket) => {
+      socket.on('error', (error) => this.#log.debug('connection failed', { error }));
+      withFirstBytes(socket, (first) => {
+        if (SECRET_START.test(first.toString('latin1', 0, 1))) this.#toRendezvous(socket);
+        else http.emit('connection', socket);
+      });
+    });
     this.#accept = (socket) => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
       // Whoever serves the connection hears of it as well; without a listener it would end the daemon.
       socket.on('error', (error) => this.#log.debug('connection failed', { error }));
-      socket.setTimeout(FIRST_BYTE_MS, () => socket.destroy());
-      socket.once('data', (chunk: Buffer) => {
-        socket.setTimeout(0);
-        socket.removeAllListeners('timeout');
-        // Paused until the server below has put its own reader on, which then gets these bytes first.
-        socket.pause();
-        socket.unshift(chunk);
-        (chunk[0] === TLS_HANDSHAKE ? https : http).emit('connection', socket);
-        process.nextTick(() => socket.resume());
+      withFirstBytes(socket, (first) => {
+        (first[0] === TLS_HANDSHAKE ? tls : http).emit('connection', socket);
       });
     };
   }
@@ -202,6 +206,33 @@ export class ApiServer {
     });
   }
 
+  /** Reads the line with the secret, however it is cut. */
+  #toRendezvous(socket: TLSSocket): void {
+    let line = '';
+    const read = (chunk: Buffer): void => {
+      const before = line.length;
+      line += chunk.toString('latin1', 0, SECRET_LINE_BYTES - before);
+      const match = SECRET_LINE.exec(line);
+      if (match === null && line.length < SECRET_LINE_BYTES && !line.includes('\n')) return;
+      socket.off('data', read);
+      socket.setTimeout(0, giveUp);
+      if (match === null) {
+        socket.destroy();
+        return;
+      }
+      socket.pause();
+      const rest = chunk.subarray(match[0].length - before);
+      if (rest.length > 0) socket.unshift(rest);
+      this.#options.rendezvous(socket, match[1] ?? '');
+      process.nextTick(() => socket.resume());
+    };
+    const giveUp = (): void => {
+      socket.destroy();
+    };
+    socket.setTimeout(FIRST_BYTE_MS, giveUp);
+    socket.on('data', read);
+  }
+
   #toGit(req: IncomingMessage, res: ServerResponse): void {
     try {
       this.#options.git(req, res);
@@ -214,6 +245,22 @@ export class ApiServer {
 
 export function createApiServer(options: ApiServerOptions): ApiServer {
   return new ApiServer(options);
+}
+
+/** Hands the connection on once it has said something; whoever reads it next gets those bytes again, first. */
+function withFirstBytes(socket: Socket, handOver: (first: Buffer) => void): void {
+  const giveUp = (): void => {
+    socket.destroy();
+  };
+  socket.setTimeout(FIRST_BYTE_MS, giveUp);
+  socket.once('data', (chunk: Buffer) => {
+    socket.setTimeout(0, giveUp);
+    // Paused until the next reader is there.
+    socket.pause();
+    socket.unshift(chunk);
+    handOver(chunk);
+    process.nextTick(() => socket.resume());
+  });
 }
 
 function refuseHost(req: IncomingMessage, res: ServerResponse): void {

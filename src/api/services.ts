@@ -8,6 +8,7 @@ import type { BuildpackInstallations } from '../platform/buildpack-installations
 import type { ConfigVarsService } from '../platform/config-vars/config-vars';
 import type { Domains } from '../platform/domains/domains';
 import type { Dynos } from '../platform/dynos/dynos';
+import type { OneOffService } from '../platform/dynos/one-offs';
 import type { FormationService } from '../platform/formation/formation';
 import type { LogSessions } from '../platform/log-sessions/log-sessions';
 import type { Releases } from '../platform/releases/releases';
@@ -25,6 +26,7 @@ export interface ApiServices {
   dynos: Dynos;
   formation: FormationService;
   logSessions: LogSessions;
+  oneOffs: OneOffService;
   releases: Releases;
   slugs: Slugs;
 }

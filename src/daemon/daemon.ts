@@ -21,11 +21,14 @@ import { Builds } from '../platform/builds/builds';
 import { ConfigVarsService } from '../platform/config-vars/config-vars';
 import type { PlatformContext } from '../platform/context';
 import { Domains } from '../platform/domains/domains';
+import { Attachments } from '../platform/dynos/attachments';
 import { Dynos } from '../platform/dynos/dynos';
+import { OneOffService } from '../platform/dynos/one-offs';
 import { FormationService } from '../platform/formation/formation';
 import { LogSessions } from '../platform/log-sessions/log-sessions';
 import { Releases } from '../platform/releases/releases';
 import { Slugs } from '../platform/slugs/slugs';
+import { Rendezvous } from '../rendezvous/rendezvous';
 import type { RouterLogLine } from '../router/protocol';
 import { Store } from '../store/store';
 import { bundledBuildpacks } from './bundled-buildpacks';
@@ -226,6 +229,12 @@ export class Daemon {
       onPushed: (app, repoSize) => apps.setRepoSize(app, repoSize),
       logger: logger.child({ component: 'git' }),
     });
+    const attachments = new Attachments(clock);
+    const rendezvous = new Rendezvous({
+      claim: (secret) => attachments.claim(secret),
+      clock,
+      logger: logger.child({ component: 'rendezvous' }),
+    });
     const api: ApiServer = createApiServer({
       services: {
         account,
@@ -238,6 +247,7 @@ export class Daemon {
         dynos: new Dynos(context),
         formation: new FormationService(context),
         logSessions: new LogSessions(context),
+        oneOffs: new OneOffService(context, attachments),
         releases,
         slugs: new Slugs(context),
       },
@@ -245,6 +255,7 @@ export class Daemon {
       listen: { port: config.apiPort },
       allowedHosts: config.allowedHosts,
       git: (req, res) => void git.handle(req, res),
+      rendezvous: (socket, secret) => rendezvous.accept(socket, secret),
       bundledBuildpacks: bundledBuildpacks(path.join(packageDir, 'buildpacks')),
       requestsPerHour: null,
       logger: logger.child({ component: 'api' }),

@@ -1,5 +1,6 @@
 import type { DynoSizeName } from './dyno-size';
 import type { AppId, DynoId, ReleaseId } from './ids';
+import type { OneOff } from './one-off';
 
 /**
  * - `starting`: its container is being made, or runs but does not accept connections yet (web)
@@ -38,6 +39,8 @@ export interface Dyno {
   updatedAt: Date;
   /** When its process was launched. */
   startedAt: Date | null;
+  /** Set for one that was started by hand; null for a dyno of the formation. */
+  oneOff: OneOff | null;
 }
 
 export function dynoName(dyno: { type: string; number: number }): string {

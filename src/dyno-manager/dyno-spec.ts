@@ -3,7 +3,7 @@ import { dynoName, type Dyno } from '../domain/dyno';
 import { dynoSize } from '../domain/dyno-size';
 import type { Release } from '../domain/release';
 import type { Slug } from '../domain/slug';
-import type { ContainerSpec, Mount } from '../engine/engine';
+import type { ContainerSpec, Mount, TerminalSize } from '../engine/engine';
 import {
   APP_LABEL,
   APP_NAME_LABEL,
@@ -33,11 +33,12 @@ export function dynoSpec(input: DynoSpecInput): ContainerSpec {
   return {
     name: containerName(installationId, app, dyno),
     image: slug.image,
-    command: ['/usr/local/bin/dyno-launch', dyno.command],
+    command: launchCommand(dyno.command, dyno.oneOff?.terminal ?? null),
     env: {
       ...trustedEnvironment(input.caBundlePath),
       HOME: '/app',
       ...release.configVars,
+      ...dyno.oneOff?.env,
       DYNO: dynoName(dyno),
       ...(dyno.port === null ? {} : { PORT: String(dyno.port) }),
     },
@@ -58,7 +59,22 @@ export function dynoSpec(input: DynoSpecInput): ContainerSpec {
     },
     mounts,
     ...(dyno.port === null ? {} : { exposePort: dyno.port }),
+    // What an attached one prints is its client's alone.
+    ...(dyno.oneOff?.attached === true
+      ? { openStdin: true, tty: dyno.oneOff.terminal !== null, discardLog: true }
+      : {}),
   };
+}
+
+/**
+ * The program that runs a dyno's command line. A terminal exists only once its process runs, so that the engine
+ * can't size it in advance: it is done from the inside first, before the command could look.
+ */
+export function launchCommand(command: string, terminal: TerminalSize | null): string[] {
+  const launch = '/usr/local/bin/dyno-launch';
+  if (terminal === null) return [launch, command];
+  const script = `stty cols "$2" rows "$3"; exec ${launch} "$1"`;
+  return ['/bin/bash', '-c', script, 'dyno', command, String(terminal.columns), String(terminal.rows)];
 }
 
 /** Deterministic, so that a second attempt finds what the first one made. */

@@ -1,5 +1,6 @@
 import type { Dyno } from '../domain/dyno';
 import type { DynoId } from '../domain/ids';
+import type { OneOff } from '../domain/one-off';
 import type { ContainerId } from '../engine/engine';
 import type { DesiredDyno } from './desired';
 import type { ObservedContainer } from './observe';
@@ -18,6 +19,10 @@ import type { ObservedContainer } from './observe';
  * - wanted no more, or in another release or size: **retire** makes it `down`; a slot still wanted gets **insert**.
  * - `down`, running: **terminate** (SIGTERM, 30 s, SIGKILL). `down`, exited or none: **discard** removes both.
  *
+ * One-off dynos are in no formation: what it wants, a new release or another size leaves them alone, and one that
+ * has ended is never started again. A detached one goes **launch**, **attend**, **conclude**; for an attached one see
+ * `OneOffs`. Past its time to live it is retired.
+ *
  * Invariants: at most one dyno of a name is not `down`; a container without a row is an **orphan** and removed
  * after a grace period; a row exists before its container does.
  */
@@ -29,10 +34,21 @@ export type Step =
   | { kind: 'crash'; dyno: Dyno; container: ObservedContainer }
   | { kind: 'retry'; dyno: Dyno; desired: DesiredDyno }
   | { kind: 'recover'; dyno: Dyno; desired: DesiredDyno; container: ObservedContainer | null }
-  | { kind: 'retire'; dyno: Dyno; reason: 'restart' | 'scale-down' }
+  | { kind: 'retire'; dyno: Dyno; reason: RetireReason }
   | { kind: 'terminate'; dyno: Dyno; containerId: ContainerId }
   | { kind: 'discard'; dyno: Dyno; container: ObservedContainer | null }
-  | { kind: 'remove-orphan'; containerId: ContainerId };
+  | { kind: 'remove-orphan'; containerId: ContainerId }
+  | { kind: 'prepare'; dyno: Dyno }
+  | { kind: 'connect'; dyno: Dyno; containerId: ContainerId }
+  | { kind: 'attach-timeout'; dyno: Dyno; container: ObservedContainer | null }
+  | { kind: 'hang-up'; dyno: Dyno; containerId: ContainerId }
+  | { kind: 'conclude'; dyno: Dyno; container: ObservedContainer | null };
+
+/** `stop`: it was asked for, or its time to live is over. */
+export type RetireReason = 'restart' | 'scale-down' | 'stop';
+
+/** Of an attached one-off: waiting for its process to start, or joined with it. */
+export type ClientState = 'waiting' | 'attached';
 
 export interface PlanInput {
   desired: readonly DesiredDyno[];
@@ -42,6 +58,8 @@ export interface PlanInput {
   attended: ReadonlySet<DynoId>;
   /** Dynos whose stop is under way in this process. */
   stopping: ReadonlySet<DynoId>;
+  /** Dynos whose client is connected to this process. */
+  clients: ReadonlyMap<DynoId, ClientState>;
   /** Since when exits have been seen as they happen. */
   watchingSince: Date;
   now: Date;
@@ -51,6 +69,8 @@ export interface PlanInput {
 export const BOOT_TIMEOUT_MS = 60_000;
 /** A container this young may be of a row that is being written. */
 export const ORPHAN_GRACE_MS = 30_000;
+/** For so long a dyno awaits its client (Dev Center "Error Codes", R13). */
+export const ATTACH_TIMEOUT_MS = 30_000;
 
 export function planDynos(input: PlanInput): Step[] {
   const containerOf = new Map(input.containers.map((container) => [container.dynoId, container]));
@@ -62,6 +82,11 @@ export function planDynos(input: PlanInput): Step[] {
     const container = containerOf.get(dyno.id) ?? null;
     if (dyno.state === 'down') {
       steps.push(...planLeaving(dyno, container, input));
+      continue;
+    }
+    if (dyno.oneOff !== null) {
+      const step = planOneOff(dyno, dyno.oneOff, container, input);
+      if (step !== undefined) steps.push(step);
       continue;
     }
     const desired = wanted.get(slot(dyno));
@@ -99,6 +124,7 @@ export function nextDeadline(input: Pick<PlanInput, 'dynos' | 'containers' | 'no
     ...input.dynos.flatMap((dyno) => {
       if (dyno.state === 'crashed' && dyno.nextStartAt !== null) return [dyno.nextStartAt.getTime()];
       if (isBooting(dyno)) return [bootDeadline(dyno)];
+      if (dyno.oneOff !== null && dyno.state !== 'down') return oneOffDeadlines(dyno, dyno.oneOff, input.now);
       return [];
     }),
     ...input.containers.flatMap((container) =>
@@ -144,7 +170,58 @@ function planLeaving(dyno: Dyno, container: ObservedContainer | null, input: Pla
   if (container?.state === 'running' || container?.state === 'paused') {
     return input.stopping.has(dyno.id) ? [] : [{ kind: 'terminate', dyno, containerId: container.id }];
   }
+  if (isDelivering(dyno, container, input)) return [];
   return [{ kind: 'discard', dyno, container }];
+}
+
+function planOneOff(
+  dyno: Dyno,
+  oneOff: OneOff,
+  container: ObservedContainer | null,
+  input: PlanInput,
+): Step | undefined {
+  if (container?.state === 'exited') {
+    return isDelivering(dyno, container, input) ? undefined : { kind: 'conclude', dyno, container };
+  }
+  if (oneOff.expiresAt !== null && oneOff.expiresAt <= input.now) {
+    return { kind: 'retire', dyno, reason: 'stop' };
+  }
+  if (!oneOff.attached) {
+    if (container === null || container.state === 'created') {
+      return dyno.state === 'starting' ? { kind: 'launch', dyno } : { kind: 'conclude', dyno, container };
+    }
+    return input.attended.has(dyno.id) ? undefined : { kind: 'attend', dyno, container };
+  }
+  const client = input.clients.get(dyno.id);
+  if (container === null) {
+    if (dyno.state !== 'starting') return { kind: 'conclude', dyno, container };
+    return { kind: 'prepare', dyno };
+  }
+  if (dyno.state === 'starting') return { kind: 'prepare', dyno };
+  if (client === 'waiting') return { kind: 'connect', dyno, containerId: container.id };
+  if (client === 'attached') return undefined;
+  if (container.state !== 'created') {
+    return input.stopping.has(dyno.id) ? undefined : { kind: 'hang-up', dyno, containerId: container.id };
+  }
+  if (attachDeadline(dyno) > input.now.getTime()) return undefined;
+  return { kind: 'attach-timeout', dyno, container };
+}
+
+/** Has its process ended, but not everything that it printed reached its client yet? */
+function isDelivering(dyno: Dyno, container: ObservedContainer | null, input: PlanInput): boolean {
+  return container?.state === 'exited' && input.clients.get(dyno.id) === 'attached';
+}
+
+/** Those that are still to come: one that is over may have nothing left to decide, see isDelivering. */
+function oneOffDeadlines(dyno: Dyno, oneOff: OneOff, now: Date): number[] {
+  return [
+    ...(oneOff.expiresAt === null ? [] : [oneOff.expiresAt.getTime()]),
+    ...(oneOff.attached && dyno.state === 'up' && dyno.startedAt === null ? [attachDeadline(dyno)] : []),
+  ].filter((time) => time > now.getTime());
+}
+
+function attachDeadline(dyno: Dyno): number {
+  return dyno.updatedAt.getTime() + ATTACH_TIMEOUT_MS;
 }
 
 function isBooting(dyno: Dyno): boolean {

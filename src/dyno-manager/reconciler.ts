@@ -1,13 +1,15 @@
 import { dynoName } from '../domain/dyno';
-import type { AppId } from '../domain/ids';
+import type { AppId, DynoId } from '../domain/ids';
 import { EngineError } from '../engine/engine';
 import { APP_LABEL, ownedLabels } from '../engine/labels';
 import { sleep } from '../lib/clock';
 import { SingleFlight } from '../lib/single-flight';
 import { desiredDynos } from './desired';
 import type { DynoManager, DynoSelection } from './dyno-manager';
+import { InsideCommands, type InsideCommand } from './inside';
 import { observeApp, observeAppIds } from './observe';
 import { nextDeadline, planDynos, type PlanInput, type Step } from './plan';
+import type { ProcessClient } from './process-client';
 import { Steps, type StepsOptions } from './steps';
 
 export interface ReconcilerOptions extends Omit<StepsOptions, 'kick'> {
@@ -29,6 +31,7 @@ const LONGEST_RETRY_MS = 30_000;
 export class Reconciler implements DynoManager {
   readonly #options: ReconcilerOptions;
   readonly #steps: Steps;
+  readonly #inside: InsideCommands;
   readonly #flights: SingleFlight<AppId>;
   readonly #timers = new Map<AppId, () => void>();
   readonly #failures = new Map<AppId, number>();
@@ -40,6 +43,7 @@ export class Reconciler implements DynoManager {
     this.#options = options;
     this.#watchingSince = options.clock.now();
     this.#steps = new Steps({ ...options, kick: (appId) => this.kick(appId) });
+    this.#inside = new InsideCommands({ ...options, stopping: this.#stopped.signal });
     this.#flights = new SingleFlight((appId) => this.#pass(appId), options.concurrency);
   }
 
@@ -53,6 +57,7 @@ export class Reconciler implements DynoManager {
     this.#stopped.abort();
     for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
+    await this.#inside.stop();
     await this.#steps.stop();
     await this.#flights.stop();
     await this.#watching;
@@ -72,13 +77,23 @@ export class Reconciler implements DynoManager {
     const chosen = store.dynos.of(appId).filter((dyno) => {
       if (dyno.state === 'down') return false;
       if ('name' in selection) return dynoName(dyno) === selection.name;
-      return 'type' in selection ? dyno.type === selection.type : true;
+      if ('type' in selection) return dyno.type === selection.type;
+      // One-off dynos ignore ps:restart.
+      return dyno.oneOff === null;
     });
     store.transaction(() => {
-      for (const dyno of chosen) this.#steps.retire(dyno, 'restart');
+      for (const dyno of chosen) this.#steps.retire(dyno, dyno.oneOff === null ? 'restart' : 'stop');
     });
     this.kick(appId);
     return chosen.length;
+  }
+
+  attach(dynoId: DynoId, client: ProcessClient): void {
+    this.#steps.oneOffs.attach(dynoId, client);
+  }
+
+  runInside(dynoId: DynoId, command: InsideCommand, client: ProcessClient): void {
+    this.#inside.run(dynoId, command, client);
   }
 
   async discard(appId: AppId): Promise<void> {
@@ -178,15 +193,16 @@ export class Reconciler implements DynoManager {
       containers,
       attended: this.#steps.attended,
       stopping: this.#steps.stopping,
+      clients: this.#steps.oneOffs.clients,
       watchingSince: this.#watchingSince,
       now: clock.now(),
     };
   }
 
   async #execute(steps: readonly Step[]): Promise<void> {
-    const launches = steps.filter((step) => step.kind === 'launch');
+    const launches = steps.filter(isLaunch);
     for (const step of steps) {
-      if (step.kind !== 'launch') await this.#steps.run(step);
+      if (!isLaunch(step)) await this.#steps.run(step);
     }
     for (let next = 0; next < launches.length; next += LAUNCHES_AT_ONCE) {
       await Promise.all(launches.slice(next, next + LAUNCHES_AT_ONCE).map((step) => this.#steps.run(step)));
@@ -213,4 +229,9 @@ export class Reconciler implements DynoManager {
     });
     this.#timers.set(appId, cancel);
   }
+}
+
+/** Steps that take the engine long and disturb no other. */
+function isLaunch({ kind }: Step): boolean {
+  return kind === 'launch' || kind === 'prepare' || kind === 'connect';
 }

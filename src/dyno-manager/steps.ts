@@ -1,8 +1,7 @@
-import type { Dyno, DynoState } from '../domain/dyno';
+import type { Dyno } from '../domain/dyno';
 import { dynoName } from '../domain/dyno';
 import type { AppId, DynoId } from '../domain/ids';
-import { EngineError, ignoring, type ContainerEngine, type ContainerId } from '../engine/engine';
-import { DYNO_LABEL } from '../engine/labels';
+import { EngineError, type ContainerEngine, type ContainerId } from '../engine/engine';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import type { Logplex } from '../logplex/logplex';
@@ -10,9 +9,12 @@ import type { Store } from '../store/store';
 import { judgeCrash } from './back-off';
 import { untilListening } from './boot-watch';
 import type { DesiredDyno } from './desired';
-import { dynoSpec, shownCommand } from './dyno-spec';
+import { DynoContainers } from './dyno-containers';
+import { DynoRows } from './dyno-rows';
+import { shownCommand } from './dyno-spec';
 import type { ObservedContainer } from './observe';
-import type { Step } from './plan';
+import { OneOffs } from './one-off';
+import type { RetireReason, Step } from './plan';
 
 export interface StepsOptions {
   store: Store;
@@ -35,8 +37,6 @@ export interface StepsOptions {
 
 /** SIGTERM to SIGKILL (Dev Center "Dyno shutdown behavior"). */
 export const SHUTDOWN_MS = 30_000;
-/** After SIGKILL the kernel needs no longer than this, or the engine is stuck. */
-const KILL_MS = 10_000;
 /** How long an ended container's last lines are waited for. */
 const LAST_LINES_MS = 2000;
 const SIGTERM_EXIT = 143;
@@ -54,6 +54,9 @@ interface Attention {
  */
 export class Steps {
   readonly #options: StepsOptions;
+  readonly #rows: DynoRows;
+  readonly #containers: DynoContainers;
+  readonly oneOffs: OneOffs;
   readonly #attended = new Map<DynoId, Attention>();
   readonly #stopping = new Map<DynoId, Promise<void>>();
   /** Position of the newest line read of each dyno, so that following again repeats none. */
@@ -62,6 +65,10 @@ export class Steps {
 
   constructor(options: StepsOptions) {
     this.#options = options;
+    const stopping = this.#stopped.signal;
+    this.#rows = new DynoRows(options);
+    this.#containers = new DynoContainers({ ...options, stopping });
+    this.oneOffs = new OneOffs({ ...options, rows: this.#rows, containers: this.#containers, stopping });
   }
 
   get attended(): ReadonlySet<DynoId> {
@@ -69,7 +76,7 @@ export class Steps {
   }
 
   get stopping(): ReadonlySet<DynoId> {
-    return new Set(this.#stopping.keys());
+    return new Set([...this.#stopping.keys(), ...this.oneOffs.hangingUp]);
   }
 
   async run(step: Step): Promise<void> {
@@ -104,14 +111,26 @@ export class Steps {
           container: step.containerId,
         });
         return this.#options.engine.remove(step.containerId);
+      case 'prepare':
+        return this.oneOffs.prepare(step.dyno);
+      case 'connect':
+        return this.oneOffs.connect(step.dyno, step.containerId);
+      case 'attach-timeout':
+        return this.oneOffs.endUnattended(step.dyno, step.container);
+      case 'hang-up':
+        this.oneOffs.hangUp(step.dyno, step.containerId);
+        return;
+      case 'conclude':
+        return this.#conclude(step.dyno, step.container);
     }
   }
 
-  /** The dyno is wanted no more, or not like this. Also what `ps:restart` does. */
-  retire(dyno: Dyno, reason: 'restart' | 'scale-down'): void {
-    if (reason === 'restart' && dyno.state !== 'crashed') this.#say(dyno, 'Restarting');
-    this.#move(dyno, 'down', reason === 'restart' ? 'starting' : 'down');
+  /** The dyno is wanted no more, or not like this. Also what `ps:restart` and `ps:stop` do. */
+  retire(dyno: Dyno, reason: RetireReason): void {
+    if (reason === 'restart' && dyno.state !== 'crashed') this.#rows.say(dyno, 'Restarting');
+    this.#rows.move(dyno, 'down', shownRetirement(dyno, reason));
     this.#attended.get(dyno.id)?.boot.abort();
+    this.oneOffs.callOffHangUp(dyno.id);
     this.#options.changed(dyno.appId);
   }
 
@@ -122,6 +141,7 @@ export class Steps {
       attention.boot.abort();
       attention.follow.abort();
     }
+    await this.oneOffs.stop();
     await Promise.all([...this.#attended.values()].map((attention) => attention.output));
     await Promise.all(this.#stopping.values());
   }
@@ -147,6 +167,7 @@ export class Steps {
       createdAt: now,
       updatedAt: now,
       startedAt: null,
+      oneOff: null,
     };
   }
 
@@ -158,7 +179,7 @@ export class Steps {
       if (release === undefined) return;
       const row: Dyno = { ...dyno, appId: release.appId };
       store.dynos.save(row);
-      this.#record(row, 'dyno.create', {});
+      this.#rows.record(row, 'dyno.create', {});
       store.afterCommit(() => changed(row.appId));
     });
   }
@@ -166,39 +187,10 @@ export class Steps {
   #replace(dyno: Dyno, desired: DesiredDyno): void {
     const { store } = this.#options;
     store.transaction(() => {
-      this.#move(dyno, 'down', 'starting');
+      this.#rows.move(dyno, 'down', 'starting');
       store.dynos.delete(dyno.id);
       this.#insert(this.#newDyno(desired, dyno.crashCount));
     });
-  }
-
-  /** Stores the new state and says so; `shown` where the log names another one (a restart goes "to starting"). */
-  #move(dyno: Dyno, state: DynoState, shown: string = state, more: Partial<Dyno> = {}): void {
-    const { store, clock } = this.#options;
-    store.transaction(() => {
-      const current = store.dynos.get(dyno.id);
-      if (current === undefined) return;
-      store.dynos.save({ ...current, ...more, state, updatedAt: clock.now() });
-      this.#record(current, 'dyno.state', { from: current.state, to: state });
-      if (current.state !== shown) {
-        store.afterCommit(() => this.#say(dyno, `State changed from ${current.state} to ${shown}`));
-      }
-    });
-  }
-
-  #record(dyno: Dyno, kind: string, payload: Record<string, unknown>): void {
-    const { store, clock } = this.#options;
-    store.events.append({
-      appId: dyno.appId,
-      kind,
-      payload: { dyno: dynoName(dyno), id: dyno.id, release: dyno.releaseVersion, ...payload },
-      actor: 'dyno-manager',
-      at: clock.now(),
-    });
-  }
-
-  #say(dyno: Dyno, text: string): void {
-    this.#options.logplex.heroku(dyno.appId, dynoName(dyno), text);
   }
 
   #freePort(): number {
@@ -213,31 +205,12 @@ export class Steps {
   // --- containers -------------------------------------------------------------------------------------------
 
   async #launch(dyno: Dyno): Promise<void> {
-    const { store, engine, installationId, network, caBundlePath, clock, changed } = this.#options;
-    const app = store.apps.get(dyno.appId);
-    const release = store.releases.get(dyno.releaseId);
-    const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
-    if (app === undefined || release === undefined || slug === undefined) return;
-    const spec = dynoSpec({
-      installationId,
-      network,
-      app,
-      dyno,
-      release,
-      slug,
-      ...(caBundlePath === undefined ? {} : { caBundlePath }),
-    });
+    const { store, engine, clock, changed } = this.#options;
+    let containerId: ContainerId | undefined;
     try {
-      let containerId: ContainerId;
-      try {
-        containerId = await engine.create(spec);
-      } catch (error) {
-        if (!(error instanceof EngineError) || error.kind !== 'conflict') throw error;
-        const existing = await engine.inspect(spec.name);
-        if (existing.labels[DYNO_LABEL] !== dyno.id) throw error;
-        containerId = existing.id;
-      }
-      this.#say(dyno, `Starting process with command \`${shownCommand(dyno)}\``);
+      containerId = await this.#containers.create(dyno);
+      if (containerId === undefined) return;
+      this.#rows.say(dyno, `Starting process with command \`${shownCommand(dyno)}\``);
       await engine.start(containerId);
       const { endpoint } = await engine.inspect(containerId);
       const current = store.dynos.get(dyno.id);
@@ -248,6 +221,7 @@ export class Steps {
     } catch (error) {
       if (!(error instanceof EngineError) || error.kind === 'unreachable') throw error;
       this.#failToLaunch(dyno, error);
+      if (dyno.oneOff !== null && containerId !== undefined) await engine.remove(containerId);
     }
   }
 
@@ -255,8 +229,9 @@ export class Steps {
   #failToLaunch(dyno: Dyno, error: EngineError): void {
     const { logger, changed } = this.#options;
     logger.error('dyno could not be launched', { dyno: dynoName(dyno), app: dyno.appId, error });
-    this.#say(dyno, `Error R99 (Platform error) -> Failed to launch the dyno: ${error.message}`);
-    this.#moveToCrashed(dyno);
+    this.#rows.say(dyno, `Error R99 (Platform error) -> Failed to launch the dyno: ${error.message}`);
+    if (dyno.oneOff === null) this.#moveToCrashed(dyno);
+    else this.#rows.conclude(dyno, 'crashed');
     changed(dyno.appId);
   }
 
@@ -290,7 +265,7 @@ export class Steps {
   #becomeUp(dyno: Dyno): void {
     const { store, changed, kick } = this.#options;
     if (store.dynos.get(dyno.id)?.state !== 'starting') return;
-    this.#move(dyno, 'up');
+    this.#rows.move(dyno, 'up');
     changed(dyno.appId);
     kick(dyno.appId);
   }
@@ -323,17 +298,17 @@ export class Steps {
   }
 
   async #bootTimeout(dyno: Dyno, containerId: ContainerId): Promise<void> {
-    this.#say(
+    this.#rows.say(
       dyno,
       'Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch',
     );
-    this.#say(dyno, 'Stopping process with SIGKILL');
-    await this.#killAndWait(containerId);
+    this.#rows.say(dyno, 'Stopping process with SIGKILL');
+    await this.#containers.killAndWait(containerId);
   }
 
   async #crash(dyno: Dyno, container: ObservedContainer): Promise<void> {
     await this.#settleOutput(dyno.id);
-    this.#say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
+    this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
     this.#moveToCrashed(dyno);
     this.#options.changed(dyno.appId);
     await this.#options.engine.remove(container.id);
@@ -343,7 +318,7 @@ export class Steps {
     const now = this.#options.clock.now();
     const ranMs = dyno.startedAt === null ? 0 : now.getTime() - dyno.startedAt.getTime();
     const verdict = judgeCrash(dyno.crashCount, ranMs);
-    this.#move(dyno, 'crashed', 'crashed', {
+    this.#rows.move(dyno, 'crashed', 'crashed', {
       crashCount: verdict.crashCount,
       nextStartAt: new Date(now.getTime() + verdict.delayMs),
       endpoint: null,
@@ -357,7 +332,7 @@ export class Steps {
     });
     await this.#settleOutput(dyno.id);
     if (container !== null) {
-      this.#say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
+      this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
       await this.#options.engine.remove(container.id);
     }
     this.#replace(dyno, desired);
@@ -365,7 +340,7 @@ export class Steps {
 
   #terminate(dyno: Dyno, containerId: ContainerId): void {
     if (this.#stopping.has(dyno.id)) return;
-    this.#attend(dyno, containerId, null);
+    if (dyno.oneOff?.attached !== true) this.#attend(dyno, containerId, null);
     const done = this.#shutDown(dyno, containerId)
       .catch((error: unknown) => {
         if (this.#stopped.signal.aborted) return;
@@ -379,68 +354,41 @@ export class Steps {
   }
 
   async #shutDown(dyno: Dyno, containerId: ContainerId): Promise<void> {
-    const { engine, clock } = this.#options;
-    this.#say(dyno, 'Stopping all processes with SIGTERM');
-    await this.#signalAll(containerId, 'TERM');
-    const patience = new AbortController();
-    const cancel = clock.after(SHUTDOWN_MS, () => patience.abort());
-    const signal = AbortSignal.any([patience.signal, this.#stopped.signal]);
-    try {
-      await engine.wait(containerId, { signal });
-    } catch (error) {
-      if (error instanceof EngineError && error.kind === 'not_found') return;
-      if (!patience.signal.aborted) throw error;
-      this.#say(
-        dyno,
-        'Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM',
-      );
-      this.#say(dyno, 'Stopping remaining processes with SIGKILL');
-      await this.#killAndWait(containerId);
-    } finally {
-      cancel();
-    }
-  }
-
-  /**
-   * Heroku signals all processes of a dyno, while the engine can only signal the first. kill(2) with -1 reaches
-   * all that the dyno's user may signal, but for the caller and the init.
-   */
-  async #signalAll(containerId: ContainerId, signal: 'TERM'): Promise<void> {
-    const { engine, logger } = this.#options;
-    try {
-      const { exitCode } = await engine.exec(containerId, ['/bin/bash', '-c', `kill -${signal} -1`], {
-        timeoutMs: 5000,
-      });
-      if (exitCode === 0) return;
-    } catch (error) {
-      if (error instanceof EngineError && error.kind === 'unreachable') throw error;
-      logger.debug('could not signal inside the container', { container: containerId, error });
-    }
-    await engine.kill(containerId, `SIG${signal}`).catch(ignoring('not_running', 'not_found'));
-  }
-
-  async #killAndWait(containerId: ContainerId): Promise<void> {
-    const { engine, clock } = this.#options;
-    await engine.kill(containerId, 'SIGKILL').catch(ignoring('not_running', 'not_found'));
-    const patience = new AbortController();
-    const cancel = clock.after(KILL_MS, () => patience.abort());
-    try {
-      await engine
-        .wait(containerId, { signal: AbortSignal.any([patience.signal, this.#stopped.signal]) })
-        .catch(ignoring('not_found'));
-    } finally {
-      cancel();
-    }
+    this.#rows.say(dyno, 'Stopping all processes with SIGTERM');
+    await this.#containers.signalAll(containerId, 'TERM');
+    if (await this.#containers.hasEnded(containerId, SHUTDOWN_MS)) return;
+    this.#rows.say(
+      dyno,
+      'Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM',
+    );
+    this.#rows.say(dyno, 'Stopping remaining processes with SIGKILL');
+    await this.#containers.killAndWait(containerId);
   }
 
   async #discard(dyno: Dyno, container: ObservedContainer | null): Promise<void> {
     await this.#settleOutput(dyno.id);
     if (container !== null && container.state !== 'created') {
-      this.#say(dyno, `Process exited with status ${container.exitCode ?? SIGTERM_EXIT}`);
+      this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? SIGTERM_EXIT}`);
     }
     if (container !== null) await this.#options.engine.remove(container.id);
-    this.#options.store.dynos.delete(dyno.id);
+    this.oneOffs.dismiss(dyno.id);
+    // That it was told to stop makes its end an orderly one, whatever its status.
+    if (dyno.oneOff === null) this.#options.store.dynos.delete(dyno.id);
+    else this.#rows.conclude(dyno, 'complete');
     this.#options.changed(dyno.appId);
+  }
+
+  /** A one-off dyno has ended by itself. */
+  async #conclude(dyno: Dyno, container: ObservedContainer | null): Promise<void> {
+    if (container !== null) {
+      // Also reads what it printed while no daemon was there.
+      if (dyno.oneOff?.attached === false) this.#attend(dyno, container.id, null);
+      await this.#settleOutput(dyno.id);
+      this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
+      await this.#options.engine.remove(container.id);
+    }
+    this.oneOffs.dismiss(dyno.id);
+    this.#rows.conclude(dyno, container?.exitCode === 0 ? 'complete' : 'crashed');
   }
 
   /** Lets an ended container's last lines come before what is said about its end. */
@@ -465,4 +413,16 @@ export class Steps {
 
 function sameEndpoint(a: Dyno['endpoint'], b: Dyno['endpoint']): boolean {
   return a?.host === b?.host && a?.port === b?.port;
+}
+
+/** The state that the log names: of a stopped one-off it is named only at its end. */
+function shownRetirement(dyno: Dyno, reason: RetireReason): string {
+  switch (reason) {
+    case 'restart':
+      return 'starting';
+    case 'scale-down':
+      return 'down';
+    case 'stop':
+      return dyno.state;
+  }
 }

@@ -360,9 +360,9 @@ export class DockerEngine implements ContainerEngine {
         abortSignal,
       }),
     );
-    const connection = (await this.#bounded(doing, (abortSignal) =>
+    const connection = await this.#bounded(doing, (abortSignal) =>
       exec.start({ Detach: false, Tty: tty, hijack: true, stdin: true, abortSignal }),
-    )) as Duplex;
+    );
     if (options.terminal !== null) {
       const { columns, rows } = options.terminal;
       // One that has ended by now needs no size any more.

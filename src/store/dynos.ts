@@ -1,11 +1,16 @@
 import type { Dyno, DynoState } from '../domain/dyno';
 import type { DynoSizeName } from '../domain/dyno-size';
 import type { AppId, DynoId, ReleaseId } from '../domain/ids';
-import { date, dateOrNull, integer, integerOrNull, text, textOrNull } from './columns';
+import type { OneOff } from '../domain/one-off';
+import { date, dateOrNull, flag, integer, integerOrNull, json, text, textOrNull } from './columns';
 import type { Database, Row, Statement } from './database';
+
+const SELECT = `SELECT dynos.*, attached, columns, rows, env, expires_at
+  FROM dynos LEFT JOIN one_off_dynos ON dyno_id = id`;
 
 export class DynoStore {
   readonly #upsert: Statement;
+  readonly #insertOneOff: Statement;
   readonly #delete: Statement;
   readonly #byId: Statement;
   readonly #ofApp: Statement;
@@ -21,25 +26,38 @@ export class DynoStore {
       ON CONFLICT (id) DO UPDATE SET state = excluded.state, endpoint_host = excluded.endpoint_host,
         endpoint_port = excluded.endpoint_port, crash_count = excluded.crash_count,
         next_start_at = excluded.next_start_at, updated_at = excluded.updated_at, started_at = excluded.started_at`);
+    // What a one-off dyno is does not change in its life.
+    this.#insertOneOff =
+      database.prepare(`INSERT INTO one_off_dynos (dyno_id, attached, columns, rows, env, expires_at)
+      VALUES (@dynoId, @attached, @columns, @rows, @env, @expiresAt) ON CONFLICT (dyno_id) DO NOTHING`);
     this.#delete = database.prepare('DELETE FROM dynos WHERE id = @id');
-    this.#byId = database.prepare('SELECT * FROM dynos WHERE id = @id');
-    this.#ofApp = database.prepare(
-      'SELECT * FROM dynos WHERE app_id = @appId ORDER BY type, number, created_at',
-    );
-    this.#all = database.prepare('SELECT * FROM dynos ORDER BY app_id, type, number, created_at');
+    this.#byId = database.prepare(`${SELECT} WHERE id = @id`);
+    this.#ofApp = database.prepare(`${SELECT} WHERE app_id = @appId ORDER BY type, number, created_at`);
+    this.#all = database.prepare(`${SELECT} ORDER BY app_id, type, number, created_at`);
     this.#ports = database.prepare('SELECT port FROM dynos WHERE port IS NOT NULL');
   }
 
+  /** In a transaction where the dyno is a one-off. */
   save(dyno: Dyno): void {
     this.#upsert.run({
       ...dyno,
       endpoint: undefined,
+      oneOff: undefined,
       endpointHost: dyno.endpoint?.host ?? null,
       endpointPort: dyno.endpoint?.port ?? null,
       nextStartAt: dyno.nextStartAt?.getTime() ?? null,
       createdAt: dyno.createdAt.getTime(),
       updatedAt: dyno.updatedAt.getTime(),
       startedAt: dyno.startedAt?.getTime() ?? null,
+    });
+    if (dyno.oneOff === null) return;
+    this.#insertOneOff.run({
+      dynoId: dyno.id,
+      attached: dyno.oneOff.attached ? 1 : 0,
+      columns: dyno.oneOff.terminal?.columns ?? null,
+      rows: dyno.oneOff.terminal?.rows ?? null,
+      env: JSON.stringify(dyno.oneOff.env),
+      expiresAt: dyno.oneOff.expiresAt?.getTime() ?? null,
     });
   }
 
@@ -83,6 +101,18 @@ function toDyno(row: Row): Dyno {
     createdAt: date(row, 'created_at'),
     updatedAt: date(row, 'updated_at'),
     startedAt: dateOrNull(row, 'started_at'),
+    oneOff: row['attached'] === null ? null : toOneOff(row),
+  };
+}
+
+function toOneOff(row: Row): OneOff {
+  const columns = integerOrNull(row, 'columns');
+  const rows = integerOrNull(row, 'rows');
+  return {
+    attached: flag(row, 'attached'),
+    terminal: columns === null || rows === null ? null : { columns, rows },
+    env: json(row, 'env') as Record<string, string>,
+    expiresAt: dateOrNull(row, 'expires_at'),
   };
 }
 

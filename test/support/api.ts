@@ -26,7 +26,9 @@ import { BuildpackInstallations } from '../../src/platform/buildpack-installatio
 import { ConfigVarsService } from '../../src/platform/config-vars/config-vars';
 import type { PlatformContext } from '../../src/platform/context';
 import { Domains } from '../../src/platform/domains/domains';
+import { Attachments } from '../../src/platform/dynos/attachments';
 import { Dynos } from '../../src/platform/dynos/dynos';
+import { OneOffService } from '../../src/platform/dynos/one-offs';
 import { FormationService } from '../../src/platform/formation/formation';
 import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
 import { Releases } from '../../src/platform/releases/releases';
@@ -74,6 +76,7 @@ export class TestApi {
   readonly errors: LoggedMessage[] = [];
   readonly restarts: DynoSelection[] = [];
   readonly gitRequests: string[] = [];
+  readonly attachments: Attachments;
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
 
   private constructor(
@@ -82,10 +85,13 @@ export class TestApi {
     more: TestApiOptions,
   ) {
     this.logplex = new Logplex(clock);
+    this.attachments = new Attachments(clock);
     const dynoManager: DynoManager = {
       kick: () => undefined,
       restart: (_appId, selection) => this.restarts.push(selection),
       discard: () => Promise.resolve(),
+      attach: (_dynoId, client) => client.close(),
+      runInside: (_dynoId, _command, client) => client.close(),
     };
     const context: PlatformContext = {
       store: this.store,
@@ -114,6 +120,7 @@ export class TestApi {
       dynos: new Dynos(context),
       formation: new FormationService(context),
       logSessions: new LogSessions(context),
+      oneOffs: new OneOffService(context, this.attachments),
       releases,
       slugs: new Slugs(context),
       ...more.services,
@@ -125,6 +132,7 @@ export class TestApi {
       listen: { port: 0 },
       allowedHosts: ['api.localhost'],
       git: (req, res) => this.#git(req, res),
+      rendezvous: (socket) => socket.destroy(),
       bundledBuildpacks: [
         { name: 'heroku/nodejs', description: 'Node.js apps' },
         { name: 'heroku/procfile', description: 'Apps of a Procfile only' },
@@ -264,6 +272,7 @@ export class TestApi {
       createdAt: now,
       updatedAt: now,
       startedAt: now,
+      oneOff: null,
       ...more,
     };
     this.store.dynos.save(dyno);

@@ -58,6 +58,8 @@ export class DynoWorld {
         kick: (appId) => this.manager.kick(appId),
         restart: (appId, selection) => this.manager.restart(appId, selection),
         discard: (appId) => this.manager.discard(appId),
+        attach: (dynoId, client) => this.manager.attach(dynoId, client),
+        runInside: (dynoId, command, client) => this.manager.runInside(dynoId, command, client),
       },
       newId: randomUUID,
       random: Math.random,

@@ -3,10 +3,11 @@ import { dynoName, type Dyno } from '../../domain/dyno';
 import { dynoSize } from '../../domain/dyno-size';
 import { presentAppReference } from './app';
 
-export function presentDyno(dyno: Dyno, app: App): Record<string, unknown> {
+/** `attachUrl` is told once, to whoever started the process. */
+export function presentDyno(dyno: Dyno, app: App, attachUrl: string | null = null): Record<string, unknown> {
   return {
     app: presentAppReference(app),
-    attach_url: null,
+    attach_url: attachUrl,
     command: dyno.command,
     created_at: dyno.createdAt,
     id: dyno.id,

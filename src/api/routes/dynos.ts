@@ -1,14 +1,49 @@
 import { Router } from 'express';
 import { dynoName, type Dyno } from '../../domain/dyno';
-import { notSupported } from '../../domain/errors';
 import { accountOf } from '../auth';
 import { sendList, type SortKeys } from '../lists';
 import { presentDyno } from '../presenters/dyno';
+import { RequestBody } from '../schema/request-body';
 import type { ApiServices } from '../services';
 
 const SORT_KEYS: SortKeys<Dyno> = { name: dynoName, id: (dyno) => dyno.id };
 
-export function dynoRoutes({ apps, dynos }: Pick<ApiServices, 'apps' | 'dynos'>): Router {
+interface NewProcess {
+  command: string;
+  env?: Record<string, string | number | boolean | null> | null;
+  force_no_tty?: boolean | null;
+}
+interface NewDyno extends NewProcess {
+  attach?: boolean | null;
+  size?: string | null;
+  type?: string | null;
+  time_to_live?: number | null;
+}
+
+/** Where the CLI leaves the schema: it sends the size of the terminal as numbers (contract, section 3.2). */
+const ENVIRONMENT = {
+  env: {
+    type: ['object', 'null'],
+    additionalProperties: { type: ['string', 'number', 'boolean', 'null'] },
+  },
+};
+const createBody = new RequestBody<NewDyno>('dyno', 'Create', {
+  properties: {
+    ...ENVIRONMENT,
+    attach: { type: ['boolean', 'null'] },
+    size: { type: ['string', 'null'] },
+    type: { type: ['string', 'null'] },
+    time_to_live: { type: ['integer', 'null'] },
+  },
+});
+/** The schema lacks this endpoint (contract, appendix B); it takes a part of what a new dyno takes. */
+const runInsideBody = new RequestBody<NewProcess>('dyno', 'Create', { properties: ENVIRONMENT });
+
+export function dynoRoutes({
+  apps,
+  dynos,
+  oneOffs,
+}: Pick<ApiServices, 'apps' | 'dynos' | 'oneOffs'>): Router {
   const router = Router();
 
   router.get('/apps/:app/dynos', (req, res) => {
@@ -16,9 +51,19 @@ export function dynoRoutes({ apps, dynos }: Pick<ApiServices, 'apps' | 'dynos'>)
     sendList(req, res, dynos.list(app), SORT_KEYS, (dyno) => presentDyno(dyno, app));
   });
 
-  router.post('/apps/:app/dynos', (req) => {
-    apps.find(req.params.app);
-    throw notSupported('dynodock does not support one-off dynos (heroku run) yet.');
+  router.post('/apps/:app/dynos', (req, res) => {
+    const body = createBody.parse(req.body);
+    const app = apps.find(req.params.app);
+    const { dyno, attachUrl } = oneOffs.create(accountOf(res), app, {
+      command: body.command,
+      attach: body.attach ?? null,
+      env: body.env ?? null,
+      size: body.size ?? null,
+      type: body.type ?? null,
+      timeToLiveSeconds: body.time_to_live ?? null,
+      forceNoTty: body.force_no_tty ?? null,
+    });
+    res.status(201).json(presentDyno(dyno, app, attachUrl));
   });
 
   router.delete('/apps/:app/dynos', (req, res) => {
@@ -31,9 +76,15 @@ export function dynoRoutes({ apps, dynos }: Pick<ApiServices, 'apps' | 'dynos'>)
     res.json(presentDyno(dynos.find(app, req.params.dyno), app));
   });
 
-  router.post('/apps/:app/dynos/:dyno', (req) => {
-    dynos.find(apps.find(req.params.app), req.params.dyno);
-    throw notSupported('dynodock does not support running commands inside a dyno (heroku run:inside) yet.');
+  router.post('/apps/:app/dynos/:dyno', (req, res) => {
+    const body = runInsideBody.parse(req.body);
+    const app = apps.find(req.params.app);
+    const { dyno, attachUrl } = oneOffs.runInside(accountOf(res), app, dynos.find(app, req.params.dyno), {
+      command: body.command,
+      env: body.env ?? null,
+      forceNoTty: body.force_no_tty ?? null,
+    });
+    res.status(201).json(presentDyno(dyno, app, attachUrl));
   });
 
   router.delete('/apps/:app/dynos/:dyno', (req, res) => {

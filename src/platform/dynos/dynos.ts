@@ -30,7 +30,10 @@ export class Dynos {
     this.#context.dynoManager.restart(app.id, chosen);
   }
 
-  /** For a dyno of the formation, stopping it is restarting it: the formation still wants it. */
+  /**
+   * For a dyno of the formation, stopping it is restarting it: the formation still wants it. A one-off dyno is
+   * stopped either way.
+   */
   stop(actor: Actor, app: App, selection: { name: string } | { type: string }): void {
     this.restart(actor, app, selection);
   }

@@ -332,9 +332,119 @@ describe('dynos', () => {
     expectError(await api.post('/apps/demo/dynos/web.9/actions/stop'), 404, 'not_found');
   });
 
-  test('cannot be started one off yet, and it says so', async () => {
-    expectError(await api.post('/apps/demo/dynos', { command: 'bash' }), 501, 'not_supported');
+  test('are started one off, as the CLI does it', async () => {
+    const answer = await api.post('/apps/demo/dynos', {
+      attach: true,
+      command: 'bash',
+      env: { TERM: 'xterm', COLUMNS: 133, LINES: 44, A: '1' },
+      force_no_tty: null,
+    });
+    expect(answer.status).toBe(201);
+    expectToMatchSchema('dyno', answer.body);
+    expect(answer.body).toMatchObject({
+      name: expect.stringMatching(/^run\.\d{4}$/),
+      type: 'run',
+      state: 'starting',
+      size: 'Basic',
+      command: 'bash',
+      attach_url: expect.stringMatching(/^rendezvous:\/\/localhost:5050\/[0-9a-f]{48}$/),
+    });
+    const [dyno] = api.store.dynos.of(app.id);
+    expect(dyno?.oneOff).toEqual({
+      attached: true,
+      terminal: { columns: 133, rows: 44 },
+      env: { TERM: 'xterm', COLUMNS: '133', LINES: '44', A: '1' },
+      expiresAt: null,
+    });
+    // What leads to the process is told once.
+    expect((await api.get(`/apps/demo/dynos/${answer.body.name}`)).body.attach_url).toBeNull();
+    expect(JSON.stringify(api.store.events.of(app.id))).not.toContain('xterm');
+  });
+
+  test('are started one off and detached, with a size and a time to live', async () => {
+    const input = { command: 'worker --once', attach: false, size: 'Standard-2X', time_to_live: 60 };
+    const { status, body } = await api.post('/apps/demo/dynos', input);
+    expect({ status, body }).toMatchObject({
+      status: 201,
+      body: { attach_url: null, size: 'Standard-2X', command: 'node worker.js --once' },
+    });
+    const [dyno] = api.store.dynos.of(app.id);
+    expect(dyno?.oneOff).toMatchObject({ attached: false, terminal: null, env: {} });
+    expect(dyno?.oneOff?.expiresAt?.getTime()).toBe((dyno?.createdAt.getTime() ?? 0) + 60_000);
+    expect(api.logplex.history(app.id, {}, 1).map(({ line }) => line)).toMatchObject([
+      {
+        source: 'app',
+        process: 'api',
+        text: 'Starting process with command `node worker.js --once` by user a@b.example',
+      },
+    ]);
+  });
+
+  test('have no terminal where the client wants none', async () => {
+    await api.post('/apps/demo/dynos', { command: 'cat', attach: true, force_no_tty: true });
+    expect(api.store.dynos.of(app.id)[0]?.oneOff?.terminal).toBeNull();
+  });
+
+  test('take the size of the process type that is named, else that of web', async () => {
+    await api.patch('/apps/demo/formation', { updates: [{ type: 'worker', size: 'standard-2x' }] });
+    expect((await api.post('/apps/demo/dynos', { command: 'x', type: 'worker' })).body.size).toBe(
+      'Standard-2X',
+    );
+    expect((await api.post('/apps/demo/dynos', { command: 'x', type: 'run' })).body.size).toBe('Basic');
+  });
+
+  test.each([
+    [{}],
+    [{ command: 1 }],
+    [{ command: '  ' }],
+    [{ command: 'a\0b' }],
+    [{ command: 'x', size: 'huge' }],
+    [{ command: 'x', type: 'no type' }],
+    [{ command: 'x', env: { 'A-B': '1' } }],
+    [{ command: 'x', env: { A: {} } }],
+    [{ command: 'x', env: { A: '\0' } }],
+    [{ command: 'x', time_to_live: 0 }],
+    [{ command: 'x', time_to_live: 86_401 }],
+    [{ command: 'x', attach: 'yes' }],
+  ])('are not started one off by %j', async (body) => {
+    expectError(await api.post('/apps/demo/dynos', body), 422, 'invalid_params');
+    expect(api.store.dynos.of(app.id)).toEqual([]);
+  });
+
+  test('are not started one off in an app without code, or in none', async () => {
+    api.anApp('empty');
+    expectError(await api.post('/apps/empty/dynos', { command: 'bash' }), 422, 'invalid_params');
     expectError(await api.post('/apps/nothing/dynos', { command: 'bash' }), 404, 'not_found');
+  });
+
+  test('are not started one off beyond what an app may have', async () => {
+    for (let count = 0; count < 50; count++) await api.post('/apps/demo/dynos', { command: 'x' });
+    const answer = await api.post('/apps/demo/dynos', { command: 'x' });
+    expectError(answer, 422, 'invalid_params');
+    expect(answer.body.message).toBe('Cannot run more than 50 Basic size dynos.');
+  });
+
+  test('take commands while they run', async () => {
+    const accept = { Accept: 'application/vnd.heroku+json; version=3.run-inside' };
+    api.aDyno(app, release);
+    const body = { command: 'worker -v', env: { TERM: 'xterm' } };
+    const answer = await api.request('POST', '/apps/demo/dynos/web.1', { body, headers: accept });
+    expect(answer.status).toBe(201);
+    expectToMatchSchema('dyno', answer.body);
+    expect(answer.body).toMatchObject({
+      name: 'web.1',
+      command: 'node worker.js -v',
+      attach_url: expect.stringMatching(/^rendezvous:/),
+    });
+    api.aDyno(app, release, { type: 'worker', state: 'crashed', port: null });
+    expectError(await api.post('/apps/demo/dynos/worker.1', body), 409, 'conflict');
+    expectError(await api.post('/apps/demo/dynos/web.9', body), 404, 'not_found');
+  });
+
+  test('are not reached by ps:exec, which is told what to use instead', async () => {
+    const answer = await api.get('/apps/demo/features/runtime-heroku-exec');
+    expectError(answer, 501, 'not_supported');
+    expect(answer.body.message).toContain('heroku run:inside web.1 bash -a demo');
   });
 });
 

@@ -162,6 +162,7 @@ describe('stopping', () => {
       listen: { port: 0 },
       allowedHosts: [],
       git: () => undefined,
+      rendezvous: () => undefined,
       bundledBuildpacks: [],
       requestsPerHour: null,
       logger: {

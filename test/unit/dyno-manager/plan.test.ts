@@ -4,6 +4,7 @@ import type { Dyno, DynoState } from '../../../src/domain/dyno';
 import { dynoName } from '../../../src/domain/dyno';
 import type { DynoSizeName } from '../../../src/domain/dyno-size';
 import type { AppId, DynoId, ReleaseId } from '../../../src/domain/ids';
+import type { OneOff } from '../../../src/domain/one-off';
 import { judgeCrash } from '../../../src/dyno-manager/back-off';
 import type { DesiredDyno } from '../../../src/dyno-manager/desired';
 import type { ObservedContainer } from '../../../src/dyno-manager/observe';
@@ -11,6 +12,9 @@ import {
   BOOT_TIMEOUT_MS,
   ORPHAN_GRACE_MS,
   planDynos,
+  ATTACH_TIMEOUT_MS,
+  nextDeadline,
+  type ClientState,
   type PlanInput,
   type Step,
 } from '../../../src/dyno-manager/plan';
@@ -40,6 +44,7 @@ function aDyno(more: Partial<Dyno> = {}): Dyno {
     createdAt: before(1000),
     updatedAt: before(1000),
     startedAt: before(1000),
+    oneOff: null,
     ...more,
   };
 }
@@ -68,6 +73,7 @@ function plan(input: Partial<PlanInput>): Step[] {
     containers: [],
     attended: new Set(),
     stopping: new Set(),
+    clients: new Map(),
     watchingSince: before(60_000),
     now: NOW,
     ...input,
@@ -170,6 +176,97 @@ describe('planDynos', () => {
   });
 });
 
+const DETACHED: OneOff = { attached: false, terminal: null, env: {}, expiresAt: null };
+const ATTACHED: OneOff = { ...DETACHED, attached: true };
+
+function aOneOff(oneOff: OneOff, more: Partial<Dyno> = {}): Dyno {
+  return aDyno({ type: 'run', number: 1234, port: null, oneOff, ...more });
+}
+
+describe('planDynos with one-off dynos', () => {
+  test('leaves them alone, whatever the formation and the release are', () => {
+    for (const dyno of [
+      aOneOff(DETACHED, { releaseId: V2 }),
+      aOneOff(DETACHED, { size: 'basic' as DynoSizeName }),
+    ]) {
+      const input = { dynos: [dyno], containers: [aContainer(dyno)], attended: new Set([dyno.id]) };
+      expect(plan(input)).toEqual([]);
+      expect(kinds(plan({ ...input, desired: [wanted(1)] }))).toEqual(['insert']);
+      expect(nextDeadline({ ...input, now: NOW })).toBeNull();
+    }
+  });
+
+  test('launches, follows and concludes a detached one, and never starts it again', () => {
+    const starting = aOneOff(DETACHED, { state: 'starting', startedAt: null });
+    expect(kinds(plan({ dynos: [starting] }))).toEqual(['launch']);
+    const dyno = aOneOff(DETACHED);
+    expect(kinds(plan({ dynos: [dyno], containers: [aContainer(dyno)] }))).toEqual(['attend']);
+    for (const finishedAt of [before(1000), before(100_000)]) {
+      const exited = aContainer(dyno, { state: 'exited', finishedAt });
+      expect(kinds(plan({ dynos: [dyno], containers: [exited] }))).toEqual(['conclude']);
+    }
+    expect(kinds(plan({ dynos: [dyno] }))).toEqual(['conclude']);
+  });
+
+  test('prepares an attached one at once, and connects it when its client is here', () => {
+    const starting = aOneOff(ATTACHED, { state: 'starting', startedAt: null });
+    const clients = new Map([[starting.id, 'waiting' as const]]);
+    expect(kinds(plan({ dynos: [starting] }))).toEqual(['prepare']);
+    expect(kinds(plan({ dynos: [starting], clients }))).toEqual(['prepare']);
+    const ready: Dyno = { ...starting, state: 'up' };
+    const containers = [aContainer(ready, { state: 'created' })];
+    expect(plan({ dynos: [ready], containers })).toEqual([]);
+    expect(kinds(plan({ dynos: [ready], containers, clients }))).toEqual(['connect']);
+  });
+
+  test('gives up on a client that does not come', () => {
+    const dyno = aOneOff(ATTACHED, { startedAt: null, updatedAt: before(ATTACH_TIMEOUT_MS) });
+    const input = { dynos: [dyno], containers: [aContainer(dyno, { state: 'created' })] };
+    const earlier = new Date(NOW.getTime() - 1);
+    expect(plan({ ...input, now: earlier })).toEqual([]);
+    expect(nextDeadline({ ...input, now: earlier })).toEqual(NOW);
+    expect(kinds(plan(input))).toEqual(['attach-timeout']);
+  });
+
+  test('hangs up on one that runs without a client, once', () => {
+    const dyno = aOneOff(ATTACHED);
+    const input = { dynos: [dyno], containers: [aContainer(dyno)] };
+    expect(plan({ ...input, clients: new Map([[dyno.id, 'attached' as const]]) })).toEqual([]);
+    expect(kinds(plan(input))).toEqual(['hang-up']);
+    expect(plan({ ...input, stopping: new Set([dyno.id]) })).toEqual([]);
+  });
+
+  test('lets the last output reach its client before it concludes or discards', () => {
+    for (const [state, then] of [
+      ['up', 'conclude'],
+      ['down', 'discard'],
+    ] as const) {
+      const dyno = aOneOff(ATTACHED, { state });
+      const input = { dynos: [dyno], containers: [aContainer(dyno, { state: 'exited', finishedAt: NOW })] };
+      expect(plan({ ...input, clients: new Map([[dyno.id, 'attached' as const]]) })).toEqual([]);
+      expect(kinds(plan(input))).toEqual([then]);
+    }
+  });
+
+  test('stops one whose time to live is over, and does not keep looking at one that is being stopped', () => {
+    for (const kind of [ATTACHED, DETACHED]) {
+      const dyno = aOneOff({ ...kind, expiresAt: NOW });
+      const input = {
+        dynos: [dyno],
+        containers: [aContainer(dyno)],
+        attended: new Set([dyno.id]),
+        clients: new Map([[dyno.id, 'attached' as const]]),
+      };
+      const earlier = new Date(NOW.getTime() - 1);
+      expect(plan({ ...input, now: earlier })).toEqual([]);
+      expect(nextDeadline({ ...input, now: earlier })).toEqual(NOW);
+      expect(plan(input)).toEqual([{ kind: 'retire', dyno, reason: 'stop' }]);
+      expect(nextDeadline({ ...input, dynos: [{ ...dyno, state: 'down' }], now: earlier })).toBeNull();
+      expect(nextDeadline({ ...input, now: NOW })).toBeNull();
+    }
+  });
+});
+
 /** Applies steps to rows and containers as Steps does, with processes that never end by themselves. */
 function apply(world: World, steps: Step[]): void {
   for (const step of steps) {
@@ -224,6 +321,29 @@ function apply(world: World, steps: Step[]): void {
         removeContainer(world, step.dyno);
         world.dynos = world.dynos.filter((dyno) => dyno.id !== step.dyno.id);
         break;
+      case 'prepare':
+        removeContainer(world, step.dyno);
+        world.containers.push(aContainer(step.dyno, { state: 'created' }));
+        update(world, step.dyno, { state: 'up', updatedAt: NOW });
+        break;
+      case 'connect':
+        for (const container of world.containers) {
+          if (container.dynoId === step.dyno.id) container.state = 'running';
+        }
+        update(world, step.dyno, { startedAt: NOW });
+        world.clients.set(step.dyno.id, 'attached');
+        break;
+      case 'hang-up':
+        for (const container of world.containers) {
+          if (container.dynoId === step.dyno.id)
+            Object.assign(container, { state: 'exited', finishedAt: NOW });
+        }
+        break;
+      case 'attach-timeout':
+      case 'conclude':
+        removeContainer(world, step.dyno);
+        world.dynos = world.dynos.filter((dyno) => dyno.id !== step.dyno.id);
+        break;
       case 'remove-orphan':
         world.containers = world.containers.filter((container) => container.id !== step.containerId);
         break;
@@ -235,6 +355,7 @@ interface World {
   dynos: Dyno[];
   containers: ObservedContainer[];
   attended: Set<DynoId>;
+  clients: Map<DynoId, ClientState>;
 }
 
 function update(world: World, dyno: Dyno, more: Partial<Dyno>): void {
@@ -270,7 +391,7 @@ const anyWorld = fc
     { maxLength: 8 },
   )
   .map((entries): World => {
-    const world: World = { dynos: [], containers: [], attended: new Set() };
+    const world: World = { dynos: [], containers: [], attended: new Set(), clients: new Map() };
     const live = new Set<string>();
     for (const { type, number, releaseId, state, ageMs, container, seen } of entries) {
       const dyno = aDyno({
@@ -351,6 +472,70 @@ describe('planDynos, whatever it finds', () => {
         const touched = steps.flatMap((step) => ('dyno' in step ? [step.dyno.id] : []));
         expect(new Set(touched).size).toBe(touched.length);
       }),
+    );
+  });
+
+  test('neither starts a one-off dyno a second time nor touches one because of the formation', () => {
+    const anyOneOffs = fc.array(
+      fc.record({
+        attached: fc.boolean(),
+        releaseId: fc.constantFrom(V1, V2),
+        phase: fc.constantFrom('new', 'ready', 'running', 'exited', 'gone'),
+        client: fc.constantFrom(undefined, 'waiting' as const, 'attached' as const),
+      }),
+      { minLength: 1, maxLength: 5 },
+    );
+    fc.assert(
+      fc.property(anyDesired, anyDesired, anyWorld, anyOneOffs, (first, second, world, oneOffs) => {
+        const running = new Set<DynoId>();
+        for (const [index, { attached, releaseId, phase, client }] of oneOffs.entries()) {
+          const launched = phase === 'running' || phase === 'exited' || phase === 'gone';
+          const dyno = aOneOff(attached ? ATTACHED : DETACHED, {
+            number: 1000 + index,
+            releaseId,
+            state: phase === 'new' || (phase === 'ready' && !attached) ? 'starting' : 'up',
+            startedAt: launched ? before(1000) : null,
+          });
+          world.dynos.push(dyno);
+          if (attached && client !== undefined && (client === 'attached') === launched) {
+            world.clients.set(dyno.id, client);
+          }
+          if (phase !== 'new' && phase !== 'gone') {
+            const state = phase === 'ready' ? 'created' : phase;
+            world.containers.push(aContainer(dyno, { state, finishedAt: phase === 'exited' ? NOW : null }));
+          }
+          if (phase === 'running' && (!attached || world.clients.get(dyno.id) === 'attached'))
+            running.add(dyno.id);
+        }
+        const isOneOff = new Set(world.dynos.flatMap((dyno) => (dyno.oneOff === null ? [] : [dyno.id])));
+        const launches = new Map<DynoId, number>();
+        for (let round = 0; round < 12; round += 1) {
+          const desired = round < 4 ? first : second;
+          const now = round < 8 ? NOW : new Date(NOW.getTime() + ORPHAN_GRACE_MS);
+          const steps = planDynos({
+            desired,
+            ...world,
+            stopping: new Set(),
+            watchingSince: before(50_000),
+            now,
+          });
+          for (const step of steps) {
+            if (!('dyno' in step) || !isOneOff.has(step.dyno.id)) continue;
+            expect(['retire', 'retry', 'recover', 'crash', 'insert', 'terminate']).not.toContain(step.kind);
+            if (running.has(step.dyno.id)) expect(step.kind).toBe('attend');
+            if (step.kind === 'launch' || step.kind === 'connect') {
+              launches.set(step.dyno.id, (launches.get(step.dyno.id) ?? 0) + 1);
+            }
+          }
+          apply(world, steps);
+        }
+        for (const count of launches.values()) expect(count).toBe(1);
+        for (const dynoId of running) {
+          expect(world.dynos.find((dyno) => dyno.id === dynoId)?.state).toBe('up');
+          expect(world.containers.find((container) => container.dynoId === dynoId)?.state).toBe('running');
+        }
+      }),
+      { numRuns: 300 },
     );
   });
 });

@@ -1,0 +1,99 @@
+import type { Dyno } from '../domain/dyno';
+import { EngineError, ignoring, type ContainerEngine, type ContainerId } from '../engine/engine';
+import { DYNO_LABEL } from '../engine/labels';
+import type { Clock } from '../lib/clock';
+import type { Logger } from '../lib/logger';
+import type { Store } from '../store/store';
+import { dynoSpec } from './dyno-spec';
+
+export interface DynoContainersOptions {
+  store: Store;
+  engine: ContainerEngine;
+  clock: Clock;
+  logger: Logger;
+  installationId: string;
+  network: string;
+  caBundlePath?: string;
+  /** Aborted when the daemon stops: what waits for a container gives up. */
+  stopping: AbortSignal;
+}
+
+/** After SIGKILL the kernel needs no longer than this, or the engine is stuck. */
+const KILL_MS = 10_000;
+
+/** Makes and ends the containers of dynos. */
+export class DynoContainers {
+  readonly #options: DynoContainersOptions;
+
+  constructor(options: DynoContainersOptions) {
+    this.#options = options;
+  }
+
+  /** Takes an existing one of the dyno; undefined if the dyno's app or code is gone. */
+  async create(dyno: Dyno): Promise<ContainerId | undefined> {
+    const { store, engine, installationId, network, caBundlePath } = this.#options;
+    const app = store.apps.get(dyno.appId);
+    const release = store.releases.get(dyno.releaseId);
+    const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
+    if (app === undefined || release === undefined || slug === undefined) return undefined;
+    const spec = dynoSpec({
+      installationId,
+      network,
+      app,
+      dyno,
+      release,
+      slug,
+      ...(caBundlePath === undefined ? {} : { caBundlePath }),
+    });
+    try {
+      return await engine.create(spec);
+    } catch (error) {
+      if (!(error instanceof EngineError) || error.kind !== 'conflict') throw error;
+      const existing = await engine.inspect(spec.name);
+      if (existing.labels[DYNO_LABEL] !== dyno.id) throw error;
+      return existing.id;
+    }
+  }
+
+  /**
+   * Heroku signals all processes of a dyno, while the engine can only signal the first. kill(2) with -1 reaches
+   * all that the dyno's user may signal, but for the caller and the init.
+   */
+  async signalAll(containerId: ContainerId, signal: 'TERM' | 'HUP'): Promise<void> {
+    const { engine, logger } = this.#options;
+    try {
+      const { exitCode } = await engine.exec(containerId, ['/bin/bash', '-c', `kill -${signal} -1`], {
+        timeoutMs: 5000,
+      });
+      if (exitCode === 0) return;
+    } catch (error) {
+      if (error instanceof EngineError && error.kind === 'unreachable') throw error;
+      logger.debug('could not signal inside the container', { container: containerId, error });
+    }
+    await engine.kill(containerId, `SIG${signal}`).catch(ignoring('not_running', 'not_found'));
+  }
+
+  async killAndWait(containerId: ContainerId): Promise<void> {
+    await this.#options.engine.kill(containerId, 'SIGKILL').catch(ignoring('not_running', 'not_found'));
+    if (await this.hasEnded(containerId, KILL_MS)) return;
+    throw new EngineError('other', `container ${containerId} goes on after SIGKILL`);
+  }
+
+  /** Waits for the container's end, for at most `timeoutMs`: has it come? Rejects when the daemon stops. */
+  async hasEnded(containerId: ContainerId, timeoutMs: number, calledOff?: AbortSignal): Promise<boolean> {
+    const { engine, clock, stopping } = this.#options;
+    const patience = new AbortController();
+    const cancel = clock.after(timeoutMs, () => patience.abort());
+    const signals = [patience.signal, stopping, ...(calledOff === undefined ? [] : [calledOff])];
+    try {
+      await engine.wait(containerId, { signal: AbortSignal.any(signals) });
+      return true;
+    } catch (error) {
+      if (error instanceof EngineError && error.kind === 'not_found') return true;
+      if (!patience.signal.aborted) throw error;
+      return false;
+    } finally {
+      cancel();
+    }
+  }
+}

@@ -1,0 +1,187 @@
+import type { Actor } from '../../domain/account';
+import type { App } from '../../domain/app';
+import { dynoName, type Dyno } from '../../domain/dyno';
+import { dynoSize, parseDynoSize, type DynoSizeName } from '../../domain/dyno-size';
+import { conflict, invalidParams } from '../../domain/errors';
+import type { DynoId } from '../../domain/ids';
+import {
+  EXIT_STATUS_MARKER,
+  MAX_ONE_OFFS_PER_APP,
+  ONE_OFF_NUMBERS,
+  ONE_OFF_TYPE,
+  parseCommand,
+  parseEnvironment,
+  parseTimeToLive,
+  substituteProcessType,
+  terminalSize,
+} from '../../domain/one-off';
+import type { ProcessTypes } from '../../domain/procfile';
+import type { Release } from '../../domain/release';
+import { record, type PlatformContext } from '../context';
+import type { Attachments } from './attachments';
+
+type Environment = Readonly<Record<string, string | number | boolean | null>>;
+
+export interface NewOneOff {
+  command: string;
+  attach?: boolean | null;
+  env?: Environment | null;
+  size?: string | null;
+  /** A process type whose size is taken, unless there is a size. */
+  type?: string | null;
+  timeToLiveSeconds?: number | null;
+  forceNoTty?: boolean | null;
+}
+
+export interface NewInsideCommand {
+  command: string;
+  env?: Environment | null;
+  forceNoTty?: boolean | null;
+}
+
+/** A dyno, and how a client gets at a process in it. */
+export interface AttachableDyno {
+  dyno: Dyno;
+  attachUrl: string | null;
+}
+
+const PROCESS_TYPE = /^[-\w]{1,128}$/;
+
+/** Dynos and commands that somebody starts by hand (Dev Center "One-Off Dynos"). */
+export class OneOffService {
+  readonly #context: PlatformContext;
+  readonly #attachments: Attachments;
+
+  constructor(context: PlatformContext, attachments: Attachments) {
+    this.#context = context;
+    this.#attachments = attachments;
+  }
+
+  create(actor: Actor, app: App, input: NewOneOff): AttachableDyno {
+    const { store, clock, newId, logplex, dynoManager, changed } = this.#context;
+    const attached = input.attach ?? false;
+    const env = parseEnvironment(input.env ?? {});
+    const dyno = store.transaction(() => {
+      const { release, processTypes } = this.#currentCode(app);
+      const now = clock.now();
+      const timeToLiveMs = input.timeToLiveSeconds == null ? null : parseTimeToLive(input.timeToLiveSeconds);
+      const created: Dyno = {
+        id: newId() as DynoId,
+        appId: app.id,
+        releaseId: release.id,
+        releaseVersion: release.version,
+        type: ONE_OFF_TYPE,
+        number: this.#freeNumber(app),
+        size: this.#size(app, input),
+        command: substituteProcessType(parseCommand(input.command), processTypes),
+        state: 'starting',
+        port: null,
+        endpoint: null,
+        crashCount: 0,
+        nextStartAt: null,
+        createdAt: now,
+        updatedAt: now,
+        startedAt: null,
+        oneOff: {
+          attached,
+          terminal: attached && input.forceNoTty !== true ? terminalSize(env) : null,
+          env,
+          expiresAt: timeToLiveMs === null ? null : new Date(now.getTime() + timeToLiveMs),
+        },
+      };
+      store.dynos.save(created);
+      record(this.#context, app.id, actor, 'dyno.create', {
+        dyno: dynoName(created),
+        id: created.id,
+        release: created.releaseVersion,
+        attached,
+      });
+      return created;
+    });
+    logplex.api(app.id, `Starting process with command \`${dyno.command}\` by user ${actor.email}`);
+    dynoManager.kick(app.id);
+    changed(app.id);
+    return {
+      dyno,
+      attachUrl: attached
+        ? this.#offer(dyno.command, dyno.oneOff?.terminal != null, (client) =>
+            dynoManager.attach(dyno.id, client),
+          )
+        : null,
+    };
+  }
+
+  /** In a dyno that runs; it sees what the dyno's own process sees. */
+  runInside(actor: Actor, app: App, dyno: Dyno, input: NewInsideCommand): AttachableDyno {
+    const { store, logplex, dynoManager } = this.#context;
+    if (dyno.startedAt === null || (dyno.state !== 'up' && dyno.state !== 'starting')) {
+      throw conflict(`Dyno ${dynoName(dyno)} is not running (it is ${dyno.state}).`);
+    }
+    const env = parseEnvironment(input.env ?? {});
+    const slugId = store.releases.get(dyno.releaseId)?.slugId;
+    const types = slugId == null ? {} : (store.slugs.get(slugId)?.processTypes ?? {});
+    const command = substituteProcessType(parseCommand(input.command), types);
+    const terminal = input.forceNoTty === true ? null : terminalSize(env);
+    store.transaction(() =>
+      record(this.#context, app.id, actor, 'dyno.run-inside', { dyno: dynoName(dyno), id: dyno.id }),
+    );
+    logplex.api(
+      app.id,
+      `Starting process with command \`${command}\` inside ${dynoName(dyno)} by user ${actor.email}`,
+    );
+    return {
+      dyno: { ...dyno, command },
+      attachUrl: this.#offer(command, terminal !== null, (client) =>
+        dynoManager.runInside(dyno.id, { command, env, terminal }, client),
+      ),
+    };
+  }
+
+  #offer(command: string, hasTerminal: boolean, open: Parameters<Attachments['offer']>[0]['open']): string {
+    const secret = this.#attachments.offer({
+      hasTerminal,
+      reportsExitStatus: command.includes(EXIT_STATUS_MARKER),
+      open,
+    });
+    return `rendezvous://localhost:${this.#context.settings.apiPort}/${secret}`;
+  }
+
+  #currentCode(app: App): { release: Release; processTypes: ProcessTypes } {
+    const { store } = this.#context;
+    const release = store.releases.current(app.id);
+    const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
+    if (release === undefined || slug === undefined) {
+      throw invalidParams(
+        `Cannot run a process: app ${app.name} has no code yet. Deploy it first, e.g. with "git push heroku main".`,
+      );
+    }
+    return { release, processTypes: slug.processTypes };
+  }
+
+  #size(app: App, { size, type }: NewOneOff): DynoSizeName {
+    if (type != null && !PROCESS_TYPE.test(type)) throw invalidParams(`${type} is not a process type.`);
+    if (size != null) return parseDynoSize(size);
+    const formations = this.#context.store.formations.of(app.id);
+    const sizeOf = (wanted: string): DynoSizeName | undefined =>
+      formations.find((formation) => formation.type === wanted)?.size;
+    return (
+      (type == null ? undefined : sizeOf(type)) ?? sizeOf('web') ?? this.#context.settings.defaultDynoSize
+    );
+  }
+
+  /** One that no one-off dyno of the app has, those that are ending included. */
+  #freeNumber(app: App): number {
+    const oneOffs = this.#context.store.dynos.of(app.id).filter((dyno) => dyno.type === ONE_OFF_TYPE);
+    const [newest] = oneOffs;
+    if (newest !== undefined && oneOffs.length >= MAX_ONE_OFFS_PER_APP) {
+      throw invalidParams(
+        `Cannot run more than ${MAX_ONE_OFFS_PER_APP} ${dynoSize(newest.size).title} size dynos.`,
+      );
+    }
+    const taken = new Set(oneOffs.map((dyno) => dyno.number));
+    for (;;) {
+      const number = ONE_OFF_NUMBERS.first + Math.floor(this.#context.random() * ONE_OFF_NUMBERS.count);
+      if (!taken.has(number)) return number;
+    }
+  }
+}
