@@ -42,14 +42,14 @@ export class DynoWorld {
   /** What dynos listen with, as far as a test lets them: accepts connections. */
   readonly listener: Server = createServer((socket) => socket.destroy());
   manager: Reconciler;
-  readonly #context: PlatformContext;
+  readonly context: PlatformContext;
 
   constructor(store = Store.open(':memory:')) {
     this.store = store;
     this.engine.addImage(IMAGE);
     this.behave(() => true, {});
     this.manager = this.#newManager();
-    this.#context = {
+    this.context = {
       store,
       clock: this.clock,
       logplex: this.logplex,
@@ -71,12 +71,12 @@ export class DynoWorld {
       },
       changed: () => undefined,
     };
-    this.releases = new Releases(this.#context);
-    this.apps = new Apps(this.#context, this.releases, []);
-    this.configVars = new ConfigVarsService(this.#context, this.releases);
-    this.formation = new FormationService(this.#context);
-    this.dynos = new Dynos(this.#context);
-    this.account = new AccountService(this.#context).ensure('user@example.com');
+    this.releases = new Releases(this.context);
+    this.apps = new Apps(this.context, this.releases, []);
+    this.configVars = new ConfigVarsService(this.context, this.releases);
+    this.formation = new FormationService(this.context);
+    this.dynos = new Dynos(this.context);
+    this.account = new AccountService(this.context).ensure('user@example.com');
   }
 
   async start(): Promise<void> {
