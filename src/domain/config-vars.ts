@@ -19,7 +19,7 @@ export function applyConfigVarChanges(current: ConfigVars, changes: ConfigVarCha
   const removed: string[] = [];
   for (const [key, value] of Object.entries(changes)) {
     if (value === null) {
-      if (!(key in next)) continue;
+      if (!Object.hasOwn(next, key)) continue;
       // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- a map with the user's own keys
       delete next[key];
       removed.push(key);

@@ -33,7 +33,7 @@ export function parseProcfile(text: string): ParsedProcfile {
     const command = line.slice(colon + 1).trim();
     if (!TYPE.test(type)) problem('a process type is made of letters, digits, dashes and underscores');
     else if (command === '') problem(`no command for process type ${type}`);
-    else if (type in types) problem(`process type ${type} is declared twice`);
+    else if (Object.hasOwn(types, type)) problem(`process type ${type} is declared twice`);
     else types[type] = command;
   }
   return { types, problems };

@@ -56,8 +56,8 @@ export class Steps {
   readonly #options: StepsOptions;
   readonly #attended = new Map<DynoId, Attention>();
   readonly #stopping = new Map<DynoId, Promise<void>>();
-  /** Time of the newest line read of each dyno, so that following again repeats none. */
-  readonly #readUntil = new Map<DynoId, Date>();
+  /** Position of the newest line read of each dyno, so that following again repeats none. */
+  readonly #readUntil = new Map<DynoId, string>();
   readonly #stopped = new AbortController();
 
   constructor(options: StepsOptions) {
@@ -306,7 +306,7 @@ export class Steps {
         ...(since === undefined ? {} : { since }),
       });
       for await (const line of lines) {
-        this.#readUntil.set(dyno.id, line.at);
+        this.#readUntil.set(dyno.id, line.position);
         logplex.append(dyno.appId, { at: line.at, source: 'app', process, text: line.text });
       }
     } catch (error) {

@@ -61,8 +61,6 @@ export interface ContainerEngine {
 
   inspectImage(reference: string): Promise<ImageInfo | undefined>;
   listImages(labels: Labels): Promise<ImageInfo[]>;
-  /** Gives an image one more name, taking the name away from the image that had it. `not_found` without image. */
-  tagImage(reference: string, newReference: string): Promise<void>;
   /** Pulls from a registry. `other` when there is none to be reached. */
   pullImage(reference: string): Promise<void>;
   /** Makes an image of one layer from a root file system's tar. */
@@ -74,6 +72,8 @@ export interface ContainerEngine {
   commit(id: ContainerId, reference: string, config: ImageConfig): Promise<void>;
   /** Makes an image that is `base` plus one layer. The same inputs give the same image id where the engine can. */
   addLayer(spec: LayerSpec): Promise<ImageInfo>;
+  /** Gives an image one more reference, which moves here if another image had it. `not_found` without the image. */
+  tagImage(reference: string, newReference: string): Promise<void>;
   /** Gone already is success; `conflict` while a container uses it. */
   removeImage(reference: string): Promise<void>;
 

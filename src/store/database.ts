@@ -53,7 +53,7 @@ export class Database {
   }
 }
 
-/** Is this the failure of a UNIQUE constraint (e.g. a name that is taken)? */
+/** Is this the failure of a UNIQUE constraint (e.g. a name that is taken)? By its code, since the class may be loaded twice. */
 export function isUniqueViolation(error: unknown): boolean {
-  return error instanceof Sqlite.SqliteError && error.code.startsWith('SQLITE_CONSTRAINT_UNIQUE');
+  return (error as { code?: unknown } | null)?.code === 'SQLITE_CONSTRAINT_UNIQUE';
 }

@@ -41,9 +41,26 @@ export interface Answer {
   text: string;
 }
 
+export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
+  services?: Partial<ApiServices>;
+};
+
 export interface LoggedMessage {
   message: string;
   fields: Record<string, unknown>;
+}
+
+/** Once per test file, which saves a good part of its time. */
+let certificates: Promise<ServerCertificate & { ca: string }> | undefined;
+
+async function makeCertificates(): Promise<ServerCertificate & { ca: string }> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
+  try {
+    const server = await ensureCertificates(folder, new Date());
+    return { ...server, ca: readFileSync(path.join(folder, 'ca.pem'), 'utf8') };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** The API on a free port over the platform's own services and an empty store; only the dynos are pretended. */
@@ -62,7 +79,7 @@ export class TestApi {
   private constructor(
     readonly tls: ServerCertificate & { ca: string },
     clock: Clock,
-    more: Partial<ApiServerOptions>,
+    more: TestApiOptions,
   ) {
     this.logplex = new Logplex(clock);
     const dynoManager: DynoManager = {
@@ -120,19 +137,16 @@ export class TestApi {
     });
   }
 
-  static async start(
-    more: Partial<ApiServerOptions> & { services?: Partial<ApiServices> } = {},
-  ): Promise<TestApi> {
-    const folder = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
+  static async start(more: TestApiOptions = {}): Promise<TestApi> {
+    certificates ??= makeCertificates();
+    const api = new TestApi(await certificates, more.clock ?? systemClock, more);
     try {
-      const tls = await ensureCertificates(folder, new Date());
-      const ca = readFileSync(path.join(folder, 'ca.pem'), 'utf8');
-      const api = new TestApi({ ...tls, ca }, more.clock ?? systemClock, more as Partial<ApiServerOptions>);
       await api.server.start();
-      return api;
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
+    } catch (error) {
+      api.store.close();
+      throw error;
     }
+    return api;
   }
 
   async stop(): Promise<void> {

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Store } from '../../src/store/store';
 
 export const ROOT = path.join(__dirname, '..', '..');
 const MAIN = path.join(ROOT, 'dist', 'main.js');
@@ -76,7 +77,7 @@ export class TestPlatform {
 
   startDaemon(): void {
     const child = spawn(process.execPath, [MAIN, 'up'], {
-      env: this.environment as NodeJS.ProcessEnv,
+      env: this.environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const keep = (chunk: Buffer): void => {
@@ -255,7 +256,7 @@ export function execute(
       args,
       {
         ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-        ...(options.env === undefined ? {} : { env: options.env as NodeJS.ProcessEnv }),
+        ...(options.env === undefined ? {} : { env: options.env }),
         timeout: options.timeoutMs ?? 60_000,
         maxBuffer: 64 * 1024 * 1024,
       },
@@ -283,7 +284,6 @@ async function freePorts(count: number): Promise<[number, number]> {
 /** Containers, volumes, networks and images that bear the installation's id. */
 async function removeInstallation(database: string): Promise<void> {
   if (!existsSync(database)) return;
-  const { Store } = await import('../../src/store/store');
   const store = Store.open(database);
   const id = store.settings.get('installation_id');
   store.close();

@@ -1,5 +1,4 @@
 import Ajv, { type ErrorObject, type ValidateFunction } from 'ajv-draft-04';
-import addFormats from 'ajv-formats';
 import { invalidParams } from '../../domain/errors';
 import { requestSchema, type Schema } from './heroku-schema';
 
@@ -60,8 +59,8 @@ export class RequestBody<T> {
 
 function compile<T>(schema: Schema): ValidateFunction<T> {
   // allErrors stays off: the first error is the one that is reported, and work on hostile input is bounded.
-  const ajv = new Ajv({ strict: false, logger: false });
-  addFormats(ajv);
+  // The schema's regular expressions escape more than Unicode mode lets them.
+  const ajv = new Ajv({ strict: false, logger: false, unicodeRegExp: false });
   return ajv.compile<T>(loosen(schema) as Schema);
 }
 

@@ -171,7 +171,7 @@ export class Releases {
     const now = clock.now();
     const scaled: string[] = [];
     for (const type of existing.keys()) {
-      if (!(type in processTypes)) store.formations.delete(app.id, type);
+      if (!Object.hasOwn(processTypes, type)) store.formations.delete(app.id, type);
     }
     for (const type of Object.keys(processTypes).sort()) {
       const known = existing.get(type);
@@ -190,6 +190,6 @@ export class Releases {
       }
       scaled.push(`${type}@${quantity}:${dynoSize(size).title}`);
     }
-    return firstDeploy && 'web' in processTypes ? scaled : [];
+    return firstDeploy && Object.hasOwn(processTypes, 'web') ? scaled : [];
   }
 }

@@ -22,6 +22,11 @@ function expectError(answer: { status: number; body: unknown }, status: number, 
   });
 }
 
+/** One property of each entry of a list. */
+function column(body: Record<string, unknown>[], property: string): unknown[] {
+  return body.map((entry) => entry[property]);
+}
+
 describe('account', () => {
   test('is known as ~, by email and by id', async () => {
     const { body } = await api.get('/account');
@@ -62,7 +67,7 @@ describe('apps', () => {
     const { body, status } = await api.get('/apps');
     expect(status).toBe(200);
     for (const entry of body) expectToMatchSchema('app', entry);
-    expect(body.map((entry: { name: string }) => entry.name)).toEqual(['another', 'demo']);
+    expect(column(body, 'name')).toEqual(['another', 'demo']);
     expect((await api.get('/users/~/apps')).body).toEqual(body);
   });
 
@@ -187,13 +192,13 @@ describe('releases', () => {
     const all = await api.get('/apps/demo/releases');
     expect(all.status).toBe(200);
     for (const entry of all.body) expectToMatchSchema('release', entry);
-    expect(all.body.map((entry: { version: number }) => entry.version)).toEqual([1, 2, 3]);
+    expect(column(all.body, 'version')).toEqual([1, 2, 3]);
     const newest = await api.get('/apps/demo/releases', { Range: 'version ..; max=2, order=desc' });
     expect(newest.status).toBe(206);
-    expect(newest.body.map((entry: { version: number }) => entry.version)).toEqual([3, 2]);
+    expect(column(newest.body, 'version')).toEqual([3, 2]);
     const rest = await api.get('/apps/demo/releases', { Range: newest.headers.get('next-range')! });
     expect(rest.status).toBe(200);
-    expect(rest.body.map((entry: { version: number }) => entry.version)).toEqual([1]);
+    expect(column(rest.body, 'version')).toEqual([1]);
   });
 
   test('are found by id and by version', async () => {
@@ -457,7 +462,7 @@ describe('buildpack registry', () => {
     ['?like[description]=procfile', ['procfile']],
   ])('is searched with %j', async (query, names) => {
     const { body } = await api.request('GET', `/buildpacks${query}`, { anonymous: true });
-    expect(body.map((entry: { name: string }) => entry.name)).toEqual(names);
+    expect(column(body, 'name')).toEqual(names);
   });
 });
 

@@ -1,6 +1,7 @@
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { extract } from 'tar-stream';
 import { packRecipe, readRecipe, readVersions, recipeHash } from '../../../src/build/recipe';
 import { nodeArchitecture, stackImageReferences } from '../../../src/build/stack-images';
@@ -72,10 +73,10 @@ describe('a recipe', () => {
     const names: string[] = [];
     const reader = extract();
     packRecipe('folder', recipe, [{ path: 'node.tgz', hostPath: path.join(directory, 'large') }]).pipe(
-      reader as unknown as NodeJS.WritableStream,
+      reader,
     );
     for await (const entry of reader) {
-      names.push(`${entry.header.name} ${(entry.header.mode ?? 0).toString(8)} ${entry.header.uid ?? 0}`);
+      names.push(`${entry.header.name} ${entry.header.mode.toString(8)} ${entry.header.uid}`);
       entry.resume();
     }
     expect(names).toEqual([
@@ -89,11 +90,7 @@ describe('a recipe', () => {
 
   it('whose file is missing fails the stream instead of ending it early', async () => {
     const tar = packRecipe('folder', [], [{ path: 'node.tgz', hostPath: path.join(directory, 'absent') }]);
-    await expect(
-      (async () => {
-        for await (const chunk of tar) void chunk;
-      })(),
-    ).rejects.toThrow('ENOENT');
+    await expect(buffer(tar)).rejects.toThrow('ENOENT');
   });
 
   it('says versions in lines that the shell understands as well', async () => {

@@ -1,0 +1,190 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type Server } from 'node:net';
+import { once } from 'node:events';
+import type { Account } from '../../src/domain/account';
+import type { App } from '../../src/domain/app';
+import { dynoName } from '../../src/domain/dyno';
+import { parseDynoSize } from '../../src/domain/dyno-size';
+import type { SlugId } from '../../src/domain/ids';
+import type { ProcessTypes } from '../../src/domain/procfile';
+import type { Release } from '../../src/domain/release';
+import type { Slug } from '../../src/domain/slug';
+import { Reconciler } from '../../src/dyno-manager/reconciler';
+import { silentLogger } from '../../src/lib/logger';
+import { Logplex } from '../../src/logplex/logplex';
+import { AccountService } from '../../src/platform/account/account';
+import { Apps } from '../../src/platform/apps/apps';
+import { ConfigVarsService } from '../../src/platform/config-vars/config-vars';
+import type { PlatformContext } from '../../src/platform/context';
+import { Dynos } from '../../src/platform/dynos/dynos';
+import { FormationService } from '../../src/platform/formation/formation';
+import { Releases } from '../../src/platform/releases/releases';
+import { Store } from '../../src/store/store';
+import { FakeClock, settled } from './fake-clock';
+import { FakeEngine, type ContainerScript } from './fake-engine';
+import type { ContainerSpec } from '../../src/engine/engine';
+
+export const INSTALLATION = 'installation-under-test';
+const IMAGE = 'slug:1';
+
+/** The dyno manager and the platform's services over a store in memory, a fake engine and a clock turned by hand. */
+export class DynoWorld {
+  readonly clock = new FakeClock();
+  readonly engine = new FakeEngine(this.clock);
+  readonly store: Store;
+  readonly logplex = new Logplex(this.clock);
+  readonly releases: Releases;
+  readonly apps: Apps;
+  readonly configVars: ConfigVarsService;
+  readonly formation: FormationService;
+  readonly dynos: Dynos;
+  readonly account: Account;
+  /** What dynos listen with, as far as a test lets them: accepts connections. */
+  readonly listener: Server = createServer((socket) => socket.destroy());
+  manager: Reconciler;
+  readonly #context: PlatformContext;
+
+  constructor(store = Store.open(':memory:')) {
+    this.store = store;
+    this.engine.addImage(IMAGE);
+    this.behave(() => true, {});
+    this.manager = this.#newManager();
+    this.#context = {
+      store,
+      clock: this.clock,
+      logplex: this.logplex,
+      // Late bound: a test may replace the manager, as a restart of the daemon does.
+      dynoManager: {
+        kick: (appId) => this.manager.kick(appId),
+        restart: (appId, selection) => this.manager.restart(appId, selection),
+        discard: (appId) => this.manager.discard(appId),
+      },
+      newId: randomUUID,
+      random: Math.random,
+      settings: {
+        defaultDynoSize: parseDynoSize('eco'),
+        appDomain: 'localhost',
+        routerHttpPort: 80,
+        apiPort: 1,
+      },
+      changed: () => undefined,
+    };
+    this.releases = new Releases(this.#context);
+    this.apps = new Apps(this.#context, this.releases, []);
+    this.configVars = new ConfigVarsService(this.#context, this.releases);
+    this.formation = new FormationService(this.#context);
+    this.dynos = new Dynos(this.#context);
+    this.account = new AccountService(this.#context).ensure('user@example.com');
+  }
+
+  async start(): Promise<void> {
+    await this.engine.ensureNetwork({ name: 'net', labels: {}, interContainerTraffic: false });
+    this.listener.listen(0, '127.0.0.1');
+    await once(this.listener, 'listening');
+    this.manager.start();
+    await this.settle();
+  }
+
+  async stop(): Promise<void> {
+    await this.manager.stop();
+    if (this.listener.listening) await new Promise((resolve) => this.listener.close(resolve));
+    this.store.close();
+  }
+
+  /** What containers do; a signal that is sent to all processes ends them, unless they ignore it. */
+  behave(which: (spec: ContainerSpec) => boolean, script: ContainerScript): void {
+    this.engine.behave(which, {
+      exec: (_argv, _options, container) => {
+        if (script.ignoresSigterm !== true) setImmediate(() => this.engine.exit(container.spec.name, 143));
+        return { exitCode: 0, stdout: '', stderr: '' };
+      },
+      ...script,
+    });
+  }
+
+  /** As if the daemon were killed and started again: what was in memory is gone. */
+  async restartManager(): Promise<void> {
+    await this.manager.stop();
+    this.manager = this.#newManager();
+    this.manager.start();
+    await this.settle();
+  }
+
+  /** Where web dynos are reached in this world. */
+  get endpoint(): { host: string; port: number } {
+    return { host: '127.0.0.1', port: (this.listener.address() as { port: number }).port };
+  }
+
+  async createApp(processTypes?: ProcessTypes): Promise<App> {
+    const app = this.apps.create(this.account, { name: 'demo' });
+    if (processTypes !== undefined) await this.deploy(app, processTypes);
+    return app;
+  }
+
+  async deploy(app: App, processTypes: ProcessTypes): Promise<Release> {
+    const now = this.clock.now();
+    const slug: Slug = {
+      id: randomUUID() as SlugId,
+      appId: app.id,
+      stack: 'heroku-24',
+      commit: 'a'.repeat(40),
+      commitDescription: null,
+      processTypes,
+      buildpackProvidedDescription: 'Node.js',
+      checksum: 'SHA256:00',
+      size: 1,
+      image: IMAGE,
+      createdAt: now,
+      updatedAt: now,
+    };
+    const release = this.releases.deploy(this.account, app, slug);
+    await this.settle();
+    return release;
+  }
+
+  /** Lets everything happen that needs no time, real sockets included. */
+  async settle(): Promise<void> {
+    for (let round = 0; round < 20; round += 1) {
+      await settled();
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  async advance(ms: number): Promise<void> {
+    await this.clock.advance(ms);
+    await this.settle();
+  }
+
+  /** `web.1 up v3` of each dyno, those on their way out included. */
+  states(app: App): string[] {
+    return this.store.dynos
+      .of(app.id)
+      .map((dyno) => `${dynoName(dyno)} ${dyno.state} v${dyno.releaseVersion}`);
+  }
+
+  /** The log's lines without times, from the mark on. */
+  log(app: App, from = ''): string[] {
+    const lines = this.logplex
+      .history(app.id, {}, 1500)
+      .map(({ line }) => `${line.source}[${line.process}]: ${line.text.replace(/-p \d+/, '-p PORT')}`);
+    const start = from === '' ? -1 : lines.lastIndexOf(from);
+    return lines.slice(start + 1);
+  }
+
+  #newManager(): Reconciler {
+    return new Reconciler({
+      store: this.store,
+      engine: this.engine,
+      logplex: this.logplex,
+      clock: this.clock,
+      logger: silentLogger,
+      installationId: INSTALLATION,
+      network: 'net',
+      settleMs: 0,
+      newId: randomUUID,
+      random: Math.random,
+      changed: () => undefined,
+      concurrency: 4,
+    });
+  }
+}

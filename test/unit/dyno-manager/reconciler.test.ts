@@ -1,0 +1,255 @@
+import type { ContainerSpec } from '../../../src/engine/engine';
+import { EngineError } from '../../../src/engine/engine';
+import { DYNO_NAME_LABEL, ownedLabels } from '../../../src/engine/labels';
+import { DynoWorld, INSTALLATION } from '../../support/dyno-world';
+
+const isDyno =
+  (name: string) =>
+  (spec: ContainerSpec): boolean =>
+    spec.labels[DYNO_NAME_LABEL] === name;
+const MINUTE = 60_000;
+
+describe('Reconciler', () => {
+  let world: DynoWorld;
+  beforeEach(async () => {
+    world = new DynoWorld();
+    await world.start();
+    world.behave((spec) => spec.exposePort !== undefined, { endpoint: world.endpoint });
+  });
+  afterEach(() => world.stop());
+
+  test('brings a first deploy up, and says so as Heroku does', async () => {
+    const app = await world.createApp({ web: 'node server.js -p $PORT', worker: 'node worker.js' });
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(world.log(app, 'app[api]: Release v3 created by user user@example.com')).toEqual([
+      'app[api]: Scaled to web@1:Eco worker@0:Eco by user user@example.com',
+      'heroku[web.1]: Starting process with command `node server.js -p PORT`',
+      'heroku[web.1]: State changed from starting to up',
+    ]);
+  });
+
+  test('gives a dyno its config vars, name and port', async () => {
+    const app = await world.createApp();
+    world.configVars.update(world.account, app, { GREETING: 'hi', PORT: '1' });
+    await world.deploy(app, { web: 'x' });
+    const [container] = world.engine.containers();
+    const dyno = world.store.dynos.of(app.id)[0];
+    expect(container?.spec.env).toMatchObject({ GREETING: 'hi', DYNO: 'web.1', PORT: String(dyno?.port) });
+    expect(container?.spec.limits).toMatchObject({ memoryBytes: 512 * 1024 * 1024, pids: 256 });
+    expect(container?.spec.unprivileged).not.toBe(false);
+  });
+
+  test('replaces dynos at a config change: the new one starts while the old one ends', async () => {
+    const app = await world.createApp({ web: 'x' });
+    world.configVars.update(world.account, app, { A: '1' });
+    await world.settle();
+    expect(world.states(app)).toEqual(['web.1 up v4']);
+    const log = world.log(app, 'app[api]: Release v4 created by user user@example.com');
+    expect(log.slice(0, 3)).toEqual([
+      'heroku[web.1]: Restarting',
+      'heroku[web.1]: State changed from up to starting',
+      'heroku[web.1]: Stopping all processes with SIGTERM',
+    ]);
+    expect([...log].sort()).toEqual(
+      [
+        'heroku[web.1]: Restarting',
+        'heroku[web.1]: State changed from up to starting',
+        'heroku[web.1]: Stopping all processes with SIGTERM',
+        'heroku[web.1]: Process exited with status 143',
+        'heroku[web.1]: Starting process with command `x`',
+        'heroku[web.1]: State changed from starting to up',
+      ].sort(),
+    );
+    expect(world.engine.running()).toHaveLength(1);
+  });
+
+  test('scales up by starting only what is missing, and down from the top', async () => {
+    const app = await world.createApp({ web: 'x' });
+    const [first] = world.engine.running();
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: '+2' }]);
+    await world.settle();
+    expect(world.states(app)).toEqual(['web.1 up v3', 'web.2 up v3', 'web.3 up v3']);
+    expect(world.engine.running()).toContain(first);
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 1 }]);
+    await world.settle();
+    expect(world.engine.running()).toEqual([first]);
+    expect(world.log(app)).toEqual(
+      expect.arrayContaining([
+        'app[api]: Scaled to web@1:Eco by user user@example.com',
+        'heroku[web.3]: State changed from up to down',
+        'heroku[web.3]: Process exited with status 143',
+      ]),
+    );
+  });
+
+  test('restarts a crashed dyno at once, then after 10 and 20 minutes', async () => {
+    const app = await world.createApp({ worker: 'x' });
+    world.behave(isDyno('worker.1'), { exitAfterMs: 1000, exitCode: 1 });
+    world.formation.batchUpdate(world.account, app, [{ type: 'worker', quantity: 1 }]);
+    await world.settle();
+    expect(world.states(app)).toEqual(['worker.1 up v3']);
+    await world.advance(1000);
+    expect(world.log(app).slice(-5)).toEqual([
+      'heroku[worker.1]: Process exited with status 1',
+      'heroku[worker.1]: State changed from up to crashed',
+      'heroku[worker.1]: State changed from crashed to starting',
+      'heroku[worker.1]: Starting process with command `x`',
+      'heroku[worker.1]: State changed from starting to up',
+    ]);
+    await world.advance(1000);
+    expect(world.states(app)).toEqual(['worker.1 crashed v3']);
+    await world.advance(10 * MINUTE - 1);
+    expect(world.states(app)).toEqual(['worker.1 crashed v3']);
+    await world.advance(1);
+    expect(world.states(app)).toEqual(['worker.1 up v3']);
+    await world.advance(1000);
+    await world.advance(20 * MINUTE - 1);
+    expect(world.states(app)).toEqual(['worker.1 crashed v3']);
+    await world.advance(1);
+    expect(world.states(app)).toEqual(['worker.1 up v3']);
+  });
+
+  test('forgets crashes with a new release and at a restart by hand', async () => {
+    const app = await world.createApp({ worker: 'x' });
+    world.behave(isDyno('worker.1'), { exitAfterMs: 1000, exitCode: 0 });
+    world.formation.batchUpdate(world.account, app, [{ type: 'worker', quantity: 1 }]);
+    await world.settle();
+    await world.advance(1000);
+    await world.advance(1000);
+    expect(world.states(app)).toEqual(['worker.1 crashed v3']);
+    world.dynos.restart(world.account, app, { name: 'worker.1' });
+    await world.settle();
+    expect(world.states(app)).toEqual(['worker.1 up v3']);
+    await world.advance(1000);
+    await world.advance(1000);
+    world.configVars.update(world.account, app, { A: '1' });
+    await world.settle();
+    expect(world.states(app)).toEqual(['worker.1 up v4']);
+  });
+
+  test('kills a web dyno that does not listen within a minute (R10)', async () => {
+    await new Promise((resolve) => world.listener.close(resolve));
+    const app = await world.createApp({ web: 'x' });
+    expect(world.states(app)).toEqual(['web.1 starting v3']);
+    await world.advance(59_000);
+    expect(world.states(app)).toEqual(['web.1 starting v3']);
+    await world.advance(1_000);
+    const log = world.log(app, 'heroku[web.1]: Starting process with command `x`');
+    expect(log).toEqual([]);
+    expect(world.log(app)).toEqual(
+      expect.arrayContaining([
+        'heroku[web.1]: Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch',
+        'heroku[web.1]: Stopping process with SIGKILL',
+        'heroku[web.1]: Process exited with status 137',
+        'heroku[web.1]: State changed from starting to crashed',
+      ]),
+    );
+  });
+
+  test('kills what ignores SIGTERM for 30 seconds (R12)', async () => {
+    world.behave(isDyno('worker.1'), { ignoresSigterm: true });
+    const app = await world.createApp({ worker: 'x' });
+    world.formation.batchUpdate(world.account, app, [{ type: 'worker', quantity: 1 }]);
+    await world.settle();
+    world.formation.batchUpdate(world.account, app, [{ type: 'worker', quantity: 0 }]);
+    await world.settle();
+    await world.advance(29_999);
+    expect(world.engine.running()).toHaveLength(1);
+    await world.advance(1);
+    expect(world.engine.running()).toEqual([]);
+    expect(world.log(app).slice(-5)).toEqual([
+      'heroku[worker.1]: State changed from up to down',
+      'heroku[worker.1]: Stopping all processes with SIGTERM',
+      'heroku[worker.1]: Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM',
+      'heroku[worker.1]: Stopping remaining processes with SIGKILL',
+      'heroku[worker.1]: Process exited with status 137',
+    ]);
+    expect(world.states(app)).toEqual([]);
+  });
+
+  test('puts what a dyno prints into the log, before the line of its end', async () => {
+    world.behave(isDyno('worker.1'), { prints: ['hello', 'bye'], exitAfterMs: 1000, exitCode: 3 });
+    const app = await world.createApp({ worker: 'x' });
+    world.formation.batchUpdate(world.account, app, [{ type: 'worker', quantity: 1 }]);
+    await world.settle();
+    await world.advance(1000);
+    const log = world.log(app);
+    expect(log.indexOf('app[worker.1]: bye')).toBeLessThan(
+      log.indexOf('heroku[worker.1]: Process exited with status 3'),
+    );
+    expect(log.filter((line) => line === 'app[worker.1]: hello')).toHaveLength(2);
+  });
+
+  test('adopts running dynos after a restart of the daemon', async () => {
+    const app = await world.createApp({ web: 'x' });
+    const running = world.engine.running();
+    await world.restartManager();
+    expect(world.engine.running()).toEqual(running);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+  });
+
+  test('replaces at once what ended while no daemon watched, without counting it as a crash', async () => {
+    const app = await world.createApp({ web: 'x' });
+    await world.manager.stop();
+    world.engine.exit(world.engine.running()[0] ?? '', 255);
+    await world.clock.advance(1000);
+    await world.restartManager();
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(world.store.dynos.of(app.id)[0]?.crashCount).toBe(0);
+  });
+
+  test('replaces a dyno whose container was removed by hand', async () => {
+    const app = await world.createApp({ web: 'x' });
+    world.engine.vanish(world.engine.running()[0] ?? '');
+    await world.settle();
+    expect(world.engine.running()).toHaveLength(1);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+  });
+
+  test('goes on by itself once an unreachable engine is back', async () => {
+    const app = await world.createApp({ web: 'x' });
+    world.engine.unreachable = true;
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 2 }]);
+    await world.settle();
+    await world.advance(5_000);
+    world.engine.unreachable = false;
+    await world.advance(31_000);
+    expect(world.states(app)).toEqual(['web.1 up v3', 'web.2 up v3']);
+    expect(world.engine.running()).toHaveLength(2);
+  });
+
+  test('counts a container that the engine refuses as a crash, and says why', async () => {
+    world.engine.failNext('create', new EngineError('other', 'no such runtime'), 2);
+    const app = await world.createApp({ web: 'x' });
+    expect(world.states(app)).toEqual(['web.1 crashed v3']);
+    expect(world.log(app)).toContain(
+      'heroku[web.1]: Error R99 (Platform error) -> Failed to launch the dyno: no such runtime',
+    );
+    await world.advance(10 * MINUTE);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+  });
+
+  test('never touches containers of others', async () => {
+    const foreign = { name: 'foreign', image: 'slug:1', env: {}, labels: { a: 'b' }, network: 'net' };
+    await world.engine.start(await world.engine.create(foreign));
+    const other = { ...foreign, name: 'other', labels: ownedLabels('another-installation', 'dyno') };
+    await world.engine.start(await world.engine.create(other));
+    const stray = {
+      ...foreign,
+      name: 'stray',
+      labels: ownedLabels(INSTALLATION, 'dyno', { 'dynodock.app': 'gone' }),
+    };
+    await world.engine.start(await world.engine.create(stray));
+    await world.createApp({ web: 'x' });
+    await world.manager.resync();
+    await world.settle();
+    expect(world.engine.running()).toEqual(expect.arrayContaining(['foreign', 'other']));
+    expect(world.engine.running()).not.toContain('stray');
+  });
+
+  test('removes everything of an app that is destroyed', async () => {
+    const app = await world.createApp({ web: 'x' });
+    await world.apps.destroy(world.account, app.name);
+    expect(world.engine.containers()).toEqual([]);
+  });
+});
