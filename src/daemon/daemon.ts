@@ -256,6 +256,7 @@ export class Daemon {
     );
 
     return [
+      { name: 'git repositories', start: () => repositories.sweep() },
       { name: 'git hooks', start: () => receiver.start(), stop: () => receiver.stop() },
       { name: 'builds', start: () => builds.start(), stop: () => builds.stop() },
       { name: 'git', stop: () => git.stop() },
