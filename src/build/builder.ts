@@ -348,6 +348,8 @@ export class Builder {
   ): Promise<string[]> {
     const pack = createPack();
     const tar = pack as unknown as Readable;
+    // It only fails with what is thrown below; without a listener that would be thrown once more, out of nowhere.
+    tar.on('error', () => undefined);
     const sent = this.#options.engine.putArchive(id, '/tmp', tar);
     try {
       const filled = fillArchive(pack, request, buildpacks, signal);

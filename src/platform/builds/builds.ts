@@ -296,7 +296,7 @@ export class Builds implements AppResources {
         // Detected once, kept from then on (Dev Center "Buildpacks").
         if (
           store.buildpackInstallations.get(app.id).length === 0 &&
-          !('BUILDPACK_URL' in store.configVars.get(app.id))
+          !Object.hasOwn(store.configVars.get(app.id), 'BUILDPACK_URL')
         ) {
           store.buildpackInstallations.replace(app.id, built.buildpacks);
         }
@@ -310,7 +310,7 @@ export class Builds implements AppResources {
   #applyFirstDeploy(app: App, built: BuiltSlug): string[] {
     const { store } = this.#context;
     const current = store.configVars.get(app.id);
-    const missing = Object.entries(built.configVars).filter(([key]) => !(key in current));
+    const missing = Object.entries(built.configVars).filter(([key]) => !Object.hasOwn(current, key));
     if (missing.length > 0) {
       try {
         store.configVars.replace(app.id, applyConfigVarChanges(current, Object.fromEntries(missing)).vars);
