@@ -56,8 +56,8 @@ export interface DaemonOptions {
 
 interface Part {
   name: string;
-  start?: () => Promise<unknown> | unknown;
-  stop?: () => Promise<unknown> | unknown;
+  start?: () => Promise<void> | void;
+  stop?: () => Promise<void> | void;
 }
 
 const RECONCILED_AT_ONCE = 4;
@@ -95,9 +95,11 @@ export class Daemon {
   stop(): Promise<void> {
     this.#stopping ??= (async () => {
       for (const part of this.#started.reverse()) {
-        await (async () => part.stop?.())().catch((error: unknown) =>
-          this.#options.logger.error('a part did not stop in order', { part: part.name, error }),
-        );
+        try {
+          await part.stop?.();
+        } catch (error) {
+          this.#options.logger.error('a part did not stop in order', { part: part.name, error });
+        }
       }
       this.#started = [];
     })();

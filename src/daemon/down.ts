@@ -1,10 +1,10 @@
 import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ignoring } from '../engine/engine';
 import { INSTALLATION_LABEL, ROLE_LABEL } from '../engine/labels';
-import { sleep, systemClock } from '../lib/clock';
 import { Store } from '../store/store';
 import type { Config } from './config';
-import { connectEngine } from './engine-setup';
+import { connectEngine, networkName } from './engine-setup';
 import { findInstance } from './instance';
 import type { Paths } from './paths';
 
@@ -22,7 +22,8 @@ export async function stopDaemon(paths: Paths): Promise<boolean> {
   const deadline = Date.now() + DAEMON_STOP_MS;
   while (isAlive(instance.pid)) {
     if (Date.now() > deadline) throw new Error(`the daemon (process ${instance.pid}) does not end`);
-    await sleep(systemClock, POLL_MS);
+    // The clock's own timers would not keep this process alive.
+    await delay(POLL_MS);
   }
   return true;
 }
@@ -44,7 +45,10 @@ export function stopRouter(paths: Paths): Promise<boolean> {
   });
 }
 
-/** Stops and removes the containers of all dynos, one-off ones too; the next `up` starts the formation again. */
+/**
+ * Stops and removes the containers of all dynos, one-off ones too, and the network that they were on; the next `up`
+ * starts the formation again.
+ */
 export async function stopDynos(config: Config, paths: Paths): Promise<number> {
   const store = Store.open(paths.database);
   const installationId = store.settings.get('installation_id');
@@ -58,6 +62,8 @@ export async function stopDynos(config: Config, paths: Paths): Promise<number> {
       await engine.remove(dyno.id);
     }),
   );
+  // Taken by somebody's own container: then it stays.
+  await engine.removeNetwork(networkName(installationId)).catch(ignoring('conflict'));
   return dynos.length;
 }
 

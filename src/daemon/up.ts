@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { sleep, systemClock } from '../lib/clock';
+import { setTimeout as delay } from 'node:timers/promises';
 import { findInstance, type Instance } from './instance';
 import type { Paths } from './paths';
 
@@ -42,7 +42,8 @@ export async function startDetached(paths: Paths, mainScript: string): Promise<I
     if (Date.now() > deadline) {
       throw new StartError(`the daemon does not answer after ${START_MS / 1000} s\n${printed()}`);
     }
-    await sleep(systemClock, POLL_MS);
+    // The clock's own timers would not keep this process alive.
+    await delay(POLL_MS);
   }
 }
 

@@ -61,8 +61,6 @@ export interface ContainerEngine {
 
   inspectImage(reference: string): Promise<ImageInfo | undefined>;
   listImages(labels: Labels): Promise<ImageInfo[]>;
-  /** Gives an image one more name, taking the name away from the image that had it. `not_found` without image. */
-  tagImage(reference: string, newReference: string): Promise<void>;
   /** Pulls from a registry. `other` when there is none to be reached. */
   pullImage(reference: string): Promise<void>;
   /** Makes an image of one layer from a root file system's tar. */

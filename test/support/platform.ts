@@ -77,7 +77,7 @@ export class TestPlatform {
 
   startDaemon(): void {
     const child = spawn(process.execPath, [MAIN, 'up'], {
-      env: this.environment as NodeJS.ProcessEnv,
+      env: this.environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const keep = (chunk: Buffer): void => {
@@ -256,7 +256,7 @@ export function execute(
       args,
       {
         ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-        ...(options.env === undefined ? {} : { env: options.env as NodeJS.ProcessEnv }),
+        ...(options.env === undefined ? {} : { env: options.env }),
         timeout: options.timeoutMs ?? 60_000,
         maxBuffer: 64 * 1024 * 1024,
       },
