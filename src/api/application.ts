@@ -70,7 +70,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(addonRoutes(services));
   app.use(authorizationRoutes(services, clock));
   app.use(buildRoutes(services, streamKeys));
-  app.use(buildpackInstallationRoutes(services));
+  app.use(buildpackInstallationRoutes(services, bundledBuildpacks));
   app.use(collaboratorRoutes(services));
   app.use(configVarRoutes(services));
   app.use(domainRoutes(services));

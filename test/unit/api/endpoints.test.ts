@@ -519,6 +519,13 @@ describe('buildpack installations', () => {
   ])('are not replaced by %j', async (body) => {
     expectError(await api.put('/apps/demo/buildpack-installations', body), 422, 'invalid_params');
   });
+
+  test('are explained when the CLI found no buildpack of the name', async () => {
+    const { body } = await api.put('/apps/demo/buildpack-installations', { updates: [{}] });
+    expect(body.message).toBe(
+      'There is no buildpack of that name. dynodock comes with heroku/nodejs, heroku/procfile; any other one is set by the URL of its git repository.',
+    );
+  });
 });
 
 describe('buildpack registry', () => {
