@@ -16,6 +16,7 @@ import { Logplex } from '../logplex/logplex';
 import { AccountService } from '../platform/account/account';
 import { AppFeatures } from '../platform/app-features/app-features';
 import { Apps } from '../platform/apps/apps';
+import { Authorizations } from '../platform/authorizations/authorizations';
 import { BuildpackInstallations } from '../platform/buildpack-installations/buildpack-installations';
 import { Builds } from '../platform/builds/builds';
 import { ConfigVarsService } from '../platform/config-vars/config-vars';
@@ -231,6 +232,7 @@ export class Daemon {
         account,
         apps,
         appFeatures: new AppFeatures(context),
+        authorizations: new Authorizations(context),
         builds,
         buildpackInstallations: new BuildpackInstallations(context),
         configVars: new ConfigVarsService(context, releases),
