@@ -86,11 +86,16 @@ export class TestPlatform {
   }
 
   async start(): Promise<void> {
-    await execute('mkdir', ['-p', this.home]);
-    if (this.apiPort === 0) [this.apiPort, this.httpPort] = await freePorts(2);
+    await this.prepare();
     this.startDaemon();
     await this.untilAnswering();
     await this.readClientEnvironment();
+  }
+
+  /** Ports and folders, without starting anything. */
+  async prepare(): Promise<void> {
+    await execute('mkdir', ['-p', this.home]);
+    if (this.apiPort === 0) [this.apiPort, this.httpPort] = await freePorts(2);
   }
 
   startDaemon(): void {
