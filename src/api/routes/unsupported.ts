@@ -32,10 +32,12 @@ export function unsupportedRoutes(): Router {
   const router = Router();
   const refuse = (method: string, path: string, what: string): void => {
     router[verb(method)](path, (req) => {
-      throw notSupported(`dynodock does not support this yet: ${what} (${req.method} ${req.path}).`);
+      throw notSupported(
+        `dynodock does not support this yet: ${what} (${req.method} ${req.path}).`,
+      );
     });
   };
-  for (const link of schemaLinks()) refuse(link.method, link.path, `${link.resource}, ${link.title}`);
+  for (const link of schemaLinks()) refuse(link.method, link.path, link.resource);
   for (const [method, path, resource] of BEYOND_THE_SCHEMA) refuse(method, path, resource);
   return router;
 }

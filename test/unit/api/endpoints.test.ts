@@ -184,8 +184,12 @@ describe('apps', () => {
     expect(generated.body.name).toMatch(/^[a-z]+-[a-z]+-\d{5}$/);
   });
 
+  test('of the container stack are refused for now', async () => {
+    expectError(await api.post('/apps', { stack: 'container' }), 501, 'not_supported');
+  });
+
   test('may name their stack and region by id', async () => {
-    const [stack] = (await api.get('/stacks')).body;
+    const stack = (await api.get('/stacks')).body.find(({ name }: { name: string }) => name === 'heroku-22');
     const [region] = (await api.get('/regions')).body;
     const answer = await api.post('/apps', { stack: stack.id, region: region.id });
     expect(answer.body).toMatchObject({ stack: { name: stack.name }, region: { name: region.name } });
