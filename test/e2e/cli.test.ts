@@ -171,7 +171,7 @@ describe('a pushed app', () => {
     expect(await output('config')).toBe('=== shop Config Vars GREETING: hello world OTHER: 1');
     expect(await output('config:unset', 'OTHER')).toBe('Unsetting OTHER and restarting shop... done, v5');
     await untilAnswered('(unset)', '/env?OTHER');
-    expect(await failure('config:set', '1X=1')).toContain('Config var key 1X is invalid.');
+    expect(await failure('config:set', '1X=1')).toContain('Config var key "1X" is invalid.');
   });
 
   test('has releases, and is rolled back', async () => {
