@@ -1,8 +1,8 @@
 import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { CommandError } from '../cli/terminal';
 import { ignoring } from '../engine/engine';
 import { INSTALLATION_LABEL, ROLE_LABEL } from '../engine/labels';
-import { sleep, systemClock } from '../lib/clock';
 import { Store } from '../store/store';
 import type { Config } from './config';
 import { connectEngine } from './engine-setup';
@@ -29,7 +29,8 @@ export async function stopDaemon(paths: Paths): Promise<boolean> {
   const deadline = Date.now() + DAEMON_STOP_MS;
   while (isAlive(instance.pid)) {
     if (Date.now() > deadline) throw new Error(`the daemon (process ${instance.pid}) does not end`);
-    await sleep(systemClock, POLL_MS);
+    // Not the daemon's clock, whose timers would not keep this command from ending.
+    await delay(POLL_MS);
   }
   return true;
 }

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { sleep, systemClock } from '../lib/clock';
+import { setTimeout as delay } from 'node:timers/promises';
 import { findInstance, type Instance } from './instance';
 import type { Paths } from './paths';
 
@@ -44,7 +44,8 @@ export async function startDetached(paths: Paths, mainScript: string): Promise<I
     if (Date.now() > deadline) {
       throw new StartError(`the daemon does not answer after ${START_MS / 1000} s\n${printed()}`);
     }
-    await sleep(systemClock, POLL_MS);
+    // Not the daemon's clock, whose timers would not keep this command from ending.
+    await delay(POLL_MS);
   }
 }
 
