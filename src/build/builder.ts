@@ -15,9 +15,17 @@ import {
   type Mount,
 } from '../engine/engine';
 import { APP_LABEL, APP_NAME_LABEL, BUILD_LABEL, ownedLabels } from '../engine/labels';
+import { trustedEnvironment, trustMounts } from '../engine/trust';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
-import { BuildFailure, compileFailed, engineWentAway, incompatible, notDetected } from './build-failure';
+import {
+  BuildFailure,
+  compileFailed,
+  engineDoesNotAnswer,
+  engineWentAway,
+  incompatible,
+  notDetected,
+} from './build-failure';
 import {
   bundledBuildpacks,
   detectableBuildpacks,
@@ -113,7 +121,6 @@ const DEFAULTS = { timeoutMs: 15 * 60_000, slugMaxBytes: 500 * 1024 ** 2, minFre
 const RUNNER_PATH = path.join(__dirname, 'runner.sh');
 /** Below /tmp of the build container. */
 const TOOLS = 'dynodock';
-const CA_BUNDLE = '/etc/ssl/certs/ca-certificates.crt';
 const FIELD_SEPARATOR = '\x1f';
 
 /**
@@ -125,6 +132,8 @@ export class Builder {
   readonly #options: BuilderOptions;
   readonly #limits: Required<BuildLimits>;
   readonly #active = new Set<string>();
+  /** Did a build end without removing its container, because the engine was away? */
+  #hasLeftovers = false;
 
   constructor(options: BuilderOptions) {
     this.#options = options;
@@ -157,17 +166,37 @@ export class Builder {
 
   /** Removes what an earlier run of the daemon left behind when it was killed. To be called before the first build. */
   async sweep(): Promise<{ containers: number }> {
-    const { engine, installationId, workDir, slugsDir } = this.#options;
-    const containers = await engine.list(ownedLabels(installationId, 'build'));
-    const orphans = containers.filter(({ labels }) => !this.#active.has(labels[BUILD_LABEL] ?? ''));
-    await Promise.all(orphans.map(({ id }) => engine.remove(id)));
+    const { workDir, slugsDir } = this.#options;
+    const containers = await this.#removeOrphans();
     for (const directory of [workDir, slugsDir]) {
       await mkdir(directory, { recursive: true });
       const names = await readdir(directory, { recursive: true });
       const unfinished = names.filter((name) => LAYER_FILE.test(name) || name.endsWith(PARTIAL_SUFFIX));
       await Promise.all(unfinished.map((name) => rm(path.join(directory, name), { force: true })));
     }
-    return { containers: orphans.length };
+    return { containers };
+  }
+
+  /** Removes the containers of builds that ended while the engine was away, which may still run. */
+  async removeLeftovers(): Promise<void> {
+    if (!this.#hasLeftovers) return;
+    this.#hasLeftovers = false;
+    try {
+      const containers = await this.#removeOrphans();
+      this.#options.logger.info('leftover build containers removed', { containers });
+    } catch (error) {
+      this.#hasLeftovers = true;
+      if (!(error instanceof EngineError)) throw error;
+      this.#options.logger.debug('leftover build containers not removed', { error });
+    }
+  }
+
+  async #removeOrphans(): Promise<number> {
+    const { engine, installationId } = this.#options;
+    const containers = await engine.list(ownedLabels(installationId, 'build'));
+    const orphans = containers.filter(({ labels }) => !this.#active.has(labels[BUILD_LABEL] ?? ''));
+    await Promise.all(orphans.map(({ id }) => engine.remove(id)));
+    return orphans.length;
   }
 
   /** `heroku builds:cache:purge`. Fails with EngineError `conflict` while a build uses it. */
@@ -197,6 +226,8 @@ export class Builder {
     await output.lines(heading(`Building on the ${stackTitle(request.stack)} stack`));
     const buildpacks = await this.#resolveBuildpacks(request, output);
     await this.#assertDiskSpace();
+    // One that still runs would share the cache with this build.
+    await this.removeLeftovers();
     const { clock } = this.#options;
     const startedAt = clock.now().getTime();
 
@@ -252,10 +283,13 @@ export class Builder {
       await rm(target.layerPath, { force: true });
       if (id !== undefined) {
         await engine.remove(id).catch((error: unknown) => {
-          // The build's outcome stands; sweep() takes the container away at the next start.
+          // The build's outcome stands; the container goes when the engine takes orders again.
+          this.#hasLeftovers = true;
           logger.warn('build container not removed', { build: request.buildId, error });
         });
       }
+      // The order to create it may have been carried out without an answer.
+      else this.#hasLeftovers = true;
       this.#active.delete(request.buildId);
     }
   }
@@ -289,7 +323,10 @@ export class Builder {
   async #assertDiskSpace(): Promise<void> {
     const { engine, slugsDir, workDir } = this.#options;
     await Promise.all([slugsDir, workDir].map((directory) => mkdir(directory, { recursive: true })));
-    const { rootDir } = await engine.info();
+    // The first that a build wants of the engine.
+    const { rootDir } = await engine.info().catch((error: unknown) => {
+      throw error instanceof EngineError && error.kind === 'unreachable' ? engineDoesNotAnswer(error) : error;
+    });
     for (const directory of [slugsDir, workDir, rootDir]) {
       let free: number;
       try {
@@ -314,16 +351,14 @@ export class Builder {
     const cache = this.#cacheVolume(request.appId);
     await engine.ensureVolume(cache, ownedLabels(installationId, 'cache', { [APP_LABEL]: request.appId }));
     const mounts: Mount[] = [{ kind: 'volume', source: cache, target: '/cache', readOnly: false }];
-    if (caBundlePath !== undefined) {
-      mounts.push({ kind: 'bind', source: caBundlePath, target: CA_BUNDLE, readOnly: true });
-    }
+    mounts.push(...trustMounts(caBundlePath));
     const mtime = String(Math.floor(request.source.commitTime.getTime() / 1000));
     const command = [`/tmp/${TOOLS}/runner.sh`, mode, `/tmp/${buildDirName(request)}`, mtime];
     return engine.create({
       name: `dynodock-build-${request.buildId}`,
       image: this.#options.imagesFor(request.stack).build,
       command: ['/bin/bash', ...command],
-      env: { ...buildEnvironment(request), ...(caBundlePath === undefined ? {} : trustEnvironment()) },
+      env: { ...buildEnvironment(request), ...trustedEnvironment(caBundlePath) },
       labels: ownedLabels(installationId, 'build', {
         [BUILD_LABEL]: request.buildId,
         [APP_LABEL]: request.appId,
@@ -348,6 +383,8 @@ export class Builder {
   ): Promise<string[]> {
     const pack = createPack();
     const tar = pack as unknown as Readable;
+    // It only fails with what is thrown below; without a listener that would be thrown once more, out of nowhere.
+    tar.on('error', () => undefined);
     const sent = this.#options.engine.putArchive(id, '/tmp', tar);
     try {
       const filled = fillArchive(pack, request, buildpacks, signal);
@@ -577,17 +614,6 @@ function buildEnvironment(request: BuildRequest): Record<string, string> {
     DYNO: `run.${number}`,
     CURL_CONNECT_TIMEOUT: '90',
     CURL_TIMEOUT: '600',
-  };
-}
-
-/** For programs that bring a list of authorities of their own. */
-function trustEnvironment(): Record<string, string> {
-  return {
-    SSL_CERT_FILE: CA_BUNDLE,
-    NODE_EXTRA_CA_CERTS: CA_BUNDLE,
-    REQUESTS_CA_BUNDLE: CA_BUNDLE,
-    PIP_CERT: CA_BUNDLE,
-    GIT_SSL_CAINFO: CA_BUNDLE,
   };
 }
 

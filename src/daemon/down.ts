@@ -1,11 +1,12 @@
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { CommandError } from '../cli/terminal';
 import { ignoring } from '../engine/engine';
 import { INSTALLATION_LABEL, ROLE_LABEL } from '../engine/labels';
 import { Store } from '../store/store';
 import type { Config } from './config';
 import { connectEngine, networkName } from './engine-setup';
-import { findInstance } from './instance';
+import { findInstance, ownPidNamespace } from './instance';
 import type { Paths } from './paths';
 
 /** The daemon ends within this, or is stuck: it waits for builds to be cancelled and for dynos being stopped. */
@@ -18,11 +19,17 @@ const DYNO_STOP_MS = 30_000;
 export async function stopDaemon(paths: Paths): Promise<boolean> {
   const instance = await findInstance(paths);
   if (instance === undefined) return false;
+  if (instance.pidNamespace !== ownPidNamespace()) {
+    throw new CommandError(
+      'The daemon runs in a container.',
+      'Stop it there where it was started, e.g. docker compose down. Dynos keep running.',
+    );
+  }
   process.kill(instance.pid, 'SIGTERM');
   const deadline = Date.now() + DAEMON_STOP_MS;
   while (isAlive(instance.pid)) {
     if (Date.now() > deadline) throw new Error(`the daemon (process ${instance.pid}) does not end`);
-    // The clock's own timers would not keep this process alive.
+    // Not the daemon's clock, whose timers would not keep this command from ending.
     await delay(POLL_MS);
   }
   return true;
