@@ -81,7 +81,13 @@ describe('Builds', () => {
       store,
       clock,
       logplex: new Logplex(clock),
-      dynoManager: { kick: () => undefined, restart: () => 0, discard: async () => undefined },
+      dynoManager: {
+        kick: () => undefined,
+        restart: () => 0,
+        discard: async () => undefined,
+        attach: (_dynoId, client) => client.close(),
+        runInside: (_dynoId, _command, client) => client.close(),
+      },
       newId: () => randomUUID(),
       random: () => 0,
       settings: {
