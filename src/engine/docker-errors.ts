@@ -35,7 +35,10 @@ function kindOf(error: unknown, detail: string): EngineErrorKind {
   if (/no space left on device|ENOSPC/i.test(detail)) return 'no_space';
   const status = statusOf(error);
   // 403: "network has active endpoints"; Podman answers 500 to several of what Docker calls a conflict.
-  if (/is not running|container .* is stopped/i.test(detail) && (status === 409 || status === 500))
+  if (
+    /is not running|container .* is stopped|stopped container/i.test(detail) &&
+    (status === 409 || status === 500)
+  )
     return 'not_running';
   if (status === 404) return 'not_found';
   if (status === 409) return 'conflict';

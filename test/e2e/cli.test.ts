@@ -283,9 +283,6 @@ describe('what there is not yet', () => {
   });
 
   test('is refused in words', async () => {
-    expect(await failure('run', 'bash')).toContain(
-      'dynodock does not support one-off dynos (heroku run) yet. Error ID: not_supported',
-    );
     expect(await failure('ps:exec')).toContain('dynodock does not support heroku ps:exec');
     expect(await failure('addons:create', 'heroku-postgresql')).toContain(
       'dynodock does not support this yet',

@@ -18,8 +18,10 @@ export function appFeatureRoutes({ apps, appFeatures }: Pick<ApiServices, 'apps'
 
   // What `heroku ps:exec` and its kin ask for first (contract, section 3.3).
   router.get('/apps/:app/features/runtime-heroku-exec', (req) => {
-    apps.find(req.params.app);
-    throw notSupported('dynodock does not support heroku ps:exec, ps:copy, ps:forward and ps:socks.');
+    const { name } = apps.find(req.params.app);
+    throw notSupported(
+      `dynodock does not support heroku ps:exec, ps:copy, ps:forward and ps:socks. Run a command in a dyno with: heroku run:inside web.1 bash -a ${name}`,
+    );
   });
 
   router.get('/apps/:app/features/:feature', (req, res) => {

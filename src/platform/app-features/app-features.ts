@@ -1,6 +1,6 @@
 import type { Actor } from '../../domain/account';
 import type { App } from '../../domain/app';
-import { notFound, notSupported } from '../../domain/errors';
+import { notFound } from '../../domain/errors';
 import { record, type PlatformContext } from '../context';
 
 export interface AppFeature {
@@ -17,9 +17,6 @@ export interface AppFeature {
 
 /** Features are added here when something reads them: a switch without effect would be a lie. */
 const CATALOGUE: readonly Omit<AppFeature, 'enabled' | 'updatedAt'>[] = [];
-
-/** Looked up by `heroku ps:exec` and its relatives, which then go to a host of Heroku's and never to this daemon. */
-const EXEC_FEATURE = 'runtime-heroku-exec';
 
 export class AppFeatures {
   readonly #context: PlatformContext;
@@ -40,11 +37,6 @@ export class AppFeatures {
   }
 
   find(app: App, idOrName: string): AppFeature {
-    if (idOrName === EXEC_FEATURE) {
-      throw notSupported(
-        `dynodock does not support heroku ps:exec. Run a command in a dyno with: heroku run:inside web.1 bash -a ${app.name}`,
-      );
-    }
     const feature = this.list(app).find((entry) => entry.name === idOrName || entry.id === idOrName);
     if (feature === undefined) throw notFound('app feature');
     return feature;

@@ -529,12 +529,6 @@ describe('dynos', () => {
     expectError(await api.post('/apps/demo/dynos/worker.1', body), 409, 'conflict');
     expectError(await api.post('/apps/demo/dynos/web.9', body), 404, 'not_found');
   });
-
-  test('are not reached by ps:exec, which is told what to use instead', async () => {
-    const answer = await api.get('/apps/demo/features/runtime-heroku-exec');
-    expectError(answer, 501, 'not_supported');
-    expect(answer.body.message).toContain('heroku run:inside web.1 bash -a demo');
-  });
 });
 
 describe('domains', () => {
@@ -647,6 +641,7 @@ test('heroku ps:exec is refused in words', async () => {
   const answer = await api.get('/apps/demo/features/runtime-heroku-exec');
   expectError(answer, 501, 'not_supported');
   expect(answer.body.message).toContain('heroku ps:exec');
+  expect(answer.body.message).toContain('heroku run:inside web.1 bash -a demo');
 });
 
 describe('buildpack registry', () => {

@@ -3,7 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { App } from '../../../src/domain/app';
-import type { AccountId, AppId, ReleaseId, SlugId } from '../../../src/domain/ids';
+import type { Dyno } from '../../../src/domain/dyno';
+import type { DynoSizeName } from '../../../src/domain/dyno-size';
+import type { AccountId, AppId, DynoId, ReleaseId, SlugId } from '../../../src/domain/ids';
+import type { OneOff } from '../../../src/domain/one-off';
 import type { NewRelease } from '../../../src/store/releases';
 import { Store } from '../../../src/store/store';
 import { Database, isUniqueViolation } from '../../../src/store/database';
@@ -178,5 +181,49 @@ describe('Store', () => {
     expect(store.events.of(app.id)).toEqual([
       { id: 1, appId: app.id, kind: 'app.create', payload: { a: 1 }, actor: 'a@b.example', at: AT },
     ]);
+  });
+
+  test('keeps what a one-off dyno is, whatever happens to it, and forgets it with the dyno', () => {
+    const app = anApp(store);
+    store.apps.insert(app);
+    const release = store.releases.insert(aRelease(app));
+    const oneOff: OneOff = {
+      attached: true,
+      terminal: { columns: 133, rows: 44 },
+      env: { TERM: 'xterm' },
+      expiresAt: AT,
+    };
+    const dyno: Dyno = {
+      id: randomUUID() as DynoId,
+      appId: app.id,
+      releaseId: release.id,
+      releaseVersion: release.version,
+      type: 'run',
+      number: 1234,
+      size: 'eco' as DynoSizeName,
+      command: 'bash',
+      state: 'starting',
+      port: null,
+      endpoint: null,
+      crashCount: 0,
+      nextStartAt: null,
+      createdAt: AT,
+      updatedAt: AT,
+      startedAt: null,
+      oneOff,
+    };
+    const piped: Dyno = {
+      ...dyno,
+      id: randomUUID() as DynoId,
+      number: 1235,
+      oneOff: { attached: false, terminal: null, env: {}, expiresAt: null },
+    };
+    const formation: Dyno = { ...dyno, id: randomUUID() as DynoId, type: 'web', oneOff: null };
+    for (const row of [dyno, piped, formation]) store.dynos.save(row);
+    store.dynos.save({ ...dyno, state: 'up', startedAt: AT });
+    expect(store.dynos.of(app.id)).toEqual([{ ...dyno, state: 'up', startedAt: AT }, piped, formation]);
+    store.dynos.delete(dyno.id);
+    store.dynos.save({ ...dyno, oneOff: null });
+    expect(store.dynos.get(dyno.id)?.oneOff).toBeNull();
   });
 });
