@@ -161,6 +161,8 @@ export class Daemon {
       random: Math.random,
       changed,
       concurrency: RECONCILED_AT_ONCE,
+      readySandboxes: config.readySandboxes,
+      sandboxImage: stackImages['heroku-24'].run,
       ...trust,
     });
     const context: PlatformContext = {

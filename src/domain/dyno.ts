@@ -27,6 +27,8 @@ export interface Dyno {
   state: DynoState;
   /** Value of $PORT for web dynos. */
   port: number | null;
+  /** The network sandbox that it lives in, if it was given one: the id of the holder's container. */
+  sandbox: string | null;
   /** Where the router reaches it, once its container runs. */
   endpoint: { host: string; port: number } | null;
   /** Starts that ended in a crash within the back-off window, in a row. */

@@ -12,6 +12,7 @@ import {
   ownedLabels,
   RELEASE_LABEL,
 } from '../engine/labels';
+import type { Sandbox } from './sandboxes';
 import { trustedEnvironment, trustMounts } from '../engine/trust';
 
 export interface DynoSpecInput {
@@ -21,6 +22,8 @@ export interface DynoSpecInput {
   caBundlePath?: string;
   app: App;
   dyno: Dyno;
+  /** Of `dyno.sandbox`, where it has one. */
+  sandbox?: Sandbox;
   release: Release;
   slug: Slug;
 }
@@ -48,8 +51,7 @@ export function dynoSpec(input: DynoSpecInput): ContainerSpec {
       [DYNO_NAME_LABEL]: dynoName(dyno),
       [RELEASE_LABEL]: `v${release.version}`,
     }),
-    hostname: dyno.id,
-    network: input.network,
+    ...placement(input),
     init: true,
     limits: {
       memoryBytes: size.memoryMb * 1024 * 1024,
@@ -57,8 +59,17 @@ export function dynoSpec(input: DynoSpecInput): ContainerSpec {
       pids: size.maxProcesses,
     },
     mounts,
-    ...(dyno.port === null ? {} : { exposePort: dyno.port }),
   };
+}
+
+/** Into its sandbox, or straight onto the network. */
+function placement({
+  dyno,
+  network,
+  sandbox,
+}: DynoSpecInput): Pick<ContainerSpec, 'hostname' | 'network' | 'exposePort'> {
+  if (sandbox !== undefined) return { network: `container:${sandbox.containerId}` };
+  return { network, hostname: dyno.id, ...(dyno.port === null ? {} : { exposePort: dyno.port }) };
 }
 
 /** Deterministic, so that a second attempt finds what the first one made. */

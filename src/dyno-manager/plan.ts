@@ -14,7 +14,7 @@ import type { ObservedContainer } from './observe';
  * - `starting`/`up`, exited: **crash** records it and when to try again; **retry** then replaces it. An exit that
  *   happened while nobody watched (daemon down, machine rebooted) is no crash of the app: **recover** replaces
  *   the dyno at once.
- * - `up`, none: the container was removed behind our back: **recover**.
+ * - `up`, none: the container was removed behind our back: **recover**; so is a dyno whose network sandbox ended.
  * - wanted no more, or in another release or size: **retire** makes it `down`; a slot still wanted gets **insert**.
  * - `down`, running: **terminate** (SIGTERM, 30 s, SIGKILL). `down`, exited or none: **discard** removes both.
  *
@@ -42,6 +42,8 @@ export interface PlanInput {
   attended: ReadonlySet<DynoId>;
   /** Dynos whose stop is under way in this process. */
   stopping: ReadonlySet<DynoId>;
+  /** Dynos whose network sandbox has ended. */
+  cutOff: ReadonlySet<DynoId>;
   /** Since when exits have been seen as they happen. */
   watchingSince: Date;
   now: Date;
@@ -134,6 +136,7 @@ function planStaying(
     const watched = container.finishedAt === null || container.finishedAt >= input.watchingSince;
     return watched ? { kind: 'crash', dyno, container } : { kind: 'recover', dyno, desired, container };
   }
+  if (input.cutOff.has(dyno.id)) return { kind: 'recover', dyno, desired, container };
   if (isBooting(dyno) && bootDeadline(dyno) <= input.now.getTime()) {
     return { kind: 'boot-timeout', dyno, containerId: container.id };
   }

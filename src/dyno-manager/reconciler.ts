@@ -1,16 +1,20 @@
-import { dynoName } from '../domain/dyno';
-import type { AppId } from '../domain/ids';
+import { dynoName, type Dyno } from '../domain/dyno';
+import type { AppId, DynoId } from '../domain/ids';
 import { EngineError } from '../engine/engine';
-import { APP_LABEL, ownedLabels } from '../engine/labels';
+import { APP_LABEL, INSTALLATION_LABEL, ownedLabels, ROLE_LABEL } from '../engine/labels';
 import { sleep } from '../lib/clock';
 import { SingleFlight } from '../lib/single-flight';
 import { desiredDynos } from './desired';
 import type { DynoManager, DynoSelection } from './dyno-manager';
 import { observeApp, observeAppIds } from './observe';
 import { nextDeadline, planDynos, type PlanInput, type Step } from './plan';
+import { SandboxPool } from './sandboxes';
 import { Steps, type StepsOptions } from './steps';
 
-export interface ReconcilerOptions extends Omit<StepsOptions, 'kick'> {
+export interface ReconcilerOptions extends Omit<StepsOptions, 'kick' | 'sandboxes'> {
+  /** Network sandboxes that are kept ready for fast starts, made of `sandboxImage`. */
+  readySandboxes: number;
+  sandboxImage: string;
   /** Apps that are worked on at once. */
   concurrency: number;
 }
@@ -29,6 +33,7 @@ const LONGEST_RETRY_MS = 30_000;
 export class Reconciler implements DynoManager {
   readonly #options: ReconcilerOptions;
   readonly #steps: Steps;
+  readonly #sandboxes: SandboxPool;
   readonly #flights: SingleFlight<AppId>;
   readonly #timers = new Map<AppId, () => void>();
   readonly #failures = new Map<AppId, number>();
@@ -39,7 +44,17 @@ export class Reconciler implements DynoManager {
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#watchingSince = options.clock.now();
-    this.#steps = new Steps({ ...options, kick: (appId) => this.kick(appId) });
+    this.#sandboxes = new SandboxPool({
+      ...options,
+      size: options.readySandboxes,
+      image: options.sandboxImage,
+      onLost: (containerId) => this.#kickDynosIn(containerId),
+    });
+    this.#steps = new Steps({
+      ...options,
+      sandboxes: this.#sandboxes,
+      kick: (appId) => this.kick(appId),
+    });
     this.#flights = new SingleFlight((appId) => this.#pass(appId), options.concurrency);
   }
 
@@ -55,6 +70,7 @@ export class Reconciler implements DynoManager {
     this.#timers.clear();
     await this.#steps.stop();
     await this.#flights.stop();
+    await this.#sandboxes.stop();
     await this.#watching;
   }
 
@@ -89,6 +105,9 @@ export class Reconciler implements DynoManager {
   async resync(): Promise<void> {
     const { store, engine, installationId, logger } = this.#options;
     try {
+      await this.#sandboxes.resync(
+        () => new Set(store.dynos.all().flatMap(({ sandbox }) => (sandbox === null ? [] : [sandbox]))),
+      );
       const appIds = await observeAppIds(engine, installationId);
       for (const app of store.apps.all()) appIds.add(app.id);
       for (const appId of appIds) this.kick(appId);
@@ -105,13 +124,14 @@ export class Reconciler implements DynoManager {
     while (!this.#isStopped()) {
       try {
         await engine.info();
-        const events = engine.events(ownedLabels(installationId, 'dyno'), { signal });
+        const events = engine.events({ [INSTALLATION_LABEL]: installationId }, { signal });
         this.#watchingSince = clock.now();
         await this.resync();
         retryMs = FIRST_RETRY_MS;
         for await (const event of events) {
+          this.#sandboxes.onEvent(event);
           const appId = event.labels[APP_LABEL];
-          if (appId !== undefined) this.kick(appId as AppId);
+          if (appId !== undefined && event.labels[ROLE_LABEL] === 'dyno') this.kick(appId as AppId);
         }
       } catch (error) {
         if (this.#isStopped()) return;
@@ -172,9 +192,11 @@ export class Reconciler implements DynoManager {
     const containers = await observeApp(engine, installationId, appId);
     const release = store.releases.current(appId);
     const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
+    const dynos = store.dynos.of(appId);
     return {
       desired: desiredDynos(release, slug, store.formations.of(appId)),
-      dynos: store.dynos.of(appId),
+      dynos,
+      cutOff: this.#cutOff(dynos),
       containers,
       attended: this.#steps.attended,
       stopping: this.#steps.stopping,
@@ -197,6 +219,20 @@ export class Reconciler implements DynoManager {
     const { engine, installationId } = this.#options;
     for (const container of await engine.list(ownedLabels(installationId, 'dyno', { [APP_LABEL]: appId }))) {
       await engine.remove(container.id);
+    }
+  }
+
+  #cutOff(dynos: readonly Dyno[]): ReadonlySet<DynoId> {
+    if (!this.#sandboxes.stocked) return new Set();
+    const lost = dynos.filter(
+      ({ sandbox }) => sandbox !== null && this.#sandboxes.find(sandbox) === undefined,
+    );
+    return new Set(lost.map((dyno) => dyno.id));
+  }
+
+  #kickDynosIn(sandbox: string): void {
+    for (const dyno of this.#options.store.dynos.all()) {
+      if (dyno.sandbox === sandbox) this.kick(dyno.appId);
     }
   }
 

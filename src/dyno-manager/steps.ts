@@ -13,6 +13,7 @@ import type { DesiredDyno } from './desired';
 import { dynoSpec, shownCommand } from './dyno-spec';
 import type { ObservedContainer } from './observe';
 import type { Step } from './plan';
+import type { Sandbox, SandboxPool } from './sandboxes';
 
 export interface StepsOptions {
   store: Store;
@@ -22,6 +23,7 @@ export interface StepsOptions {
   logger: Logger;
   installationId: string;
   network: string;
+  sandboxes: SandboxPool;
   caBundlePath?: string;
   /** How long a container behind a published port must hold a connection to count as listening; 0 = direct. */
   settleMs: number;
@@ -40,6 +42,7 @@ const KILL_MS = 10_000;
 /** How long an ended container's last lines are waited for. */
 const LAST_LINES_MS = 2000;
 const SIGTERM_EXIT = 143;
+const SIGKILL_EXIT = 137;
 
 interface Attention {
   /** Ends once all output has been read. */
@@ -80,7 +83,7 @@ export class Steps {
       case 'launch':
         return this.#launch(step.dyno);
       case 'attend':
-        this.#attend(step.dyno, step.container.id, step.container.endpoint);
+        this.#attend(step.dyno, step.container.id, step.container.endpoint ?? step.dyno.endpoint);
         return;
       case 'boot-timeout':
         return this.#bootTimeout(step.dyno, step.containerId);
@@ -141,6 +144,7 @@ export class Steps {
       command: desired.command,
       state: 'starting',
       port: desired.type === 'web' ? this.#freePort() : null,
+      sandbox: null,
       endpoint: null,
       crashCount,
       nextStartAt: null,
@@ -167,7 +171,7 @@ export class Steps {
     const { store } = this.#options;
     store.transaction(() => {
       this.#move(dyno, 'down', 'starting');
-      store.dynos.delete(dyno.id);
+      this.#delete(dyno);
       this.#insert(this.#newDyno(desired, dyno.crashCount));
     });
   }
@@ -184,6 +188,14 @@ export class Steps {
         store.afterCommit(() => this.#say(dyno, `State changed from ${current.state} to ${shown}`));
       }
     });
+  }
+
+  /** Takes its sandbox along. */
+  #delete(dyno: Dyno): void {
+    const { store, sandboxes } = this.#options;
+    const sandbox = store.dynos.get(dyno.id)?.sandbox ?? dyno.sandbox;
+    store.dynos.delete(dyno.id);
+    if (sandbox !== null) store.afterCommit(() => sandboxes.release(sandbox));
   }
 
   #record(dyno: Dyno, kind: string, payload: Record<string, unknown>): void {
@@ -212,8 +224,9 @@ export class Steps {
 
   // --- containers -------------------------------------------------------------------------------------------
 
-  async #launch(dyno: Dyno): Promise<void> {
+  async #launch(planned: Dyno): Promise<void> {
     const { store, engine, installationId, network, caBundlePath, clock, changed } = this.#options;
+    const { dyno, sandbox } = this.#place(planned);
     const app = store.apps.get(dyno.appId);
     const release = store.releases.get(dyno.releaseId);
     const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
@@ -225,6 +238,7 @@ export class Steps {
       dyno,
       release,
       slug,
+      ...(sandbox === undefined ? {} : { sandbox }),
       ...(caBundlePath === undefined ? {} : { caBundlePath }),
     });
     try {
@@ -239,16 +253,31 @@ export class Steps {
       }
       this.#say(dyno, `Starting process with command \`${shownCommand(dyno)}\``);
       await engine.start(containerId);
-      const { endpoint } = await engine.inspect(containerId);
+      const endpoint = sandbox?.endpoint ?? (await engine.inspect(containerId)).endpoint ?? null;
       const current = store.dynos.get(dyno.id);
       if (current === undefined) return;
-      store.dynos.save({ ...current, startedAt: clock.now(), endpoint: endpoint ?? null });
+      store.dynos.save({ ...current, startedAt: clock.now(), endpoint });
       changed(dyno.appId);
-      this.#attend(current, containerId, endpoint ?? null);
+      this.#attend(current, containerId, endpoint);
     } catch (error) {
       if (!(error instanceof EngineError) || error.kind === 'unreachable') throw error;
       this.#failToLaunch(dyno, error);
     }
+  }
+
+  /** Gives it a ready sandbox if there is one, on record before its container is made. */
+  #place(dyno: Dyno): { dyno: Dyno; sandbox?: Sandbox } {
+    const { store, sandboxes } = this.#options;
+    const earlier = dyno.sandbox === null ? undefined : sandboxes.find(dyno.sandbox);
+    const sandbox = earlier ?? sandboxes.take();
+    const current = store.dynos.get(dyno.id) ?? dyno;
+    const placed: Dyno = {
+      ...current,
+      sandbox: sandbox?.containerId ?? null,
+      port: current.port === null ? null : (sandbox?.port ?? current.port),
+    };
+    store.dynos.save(placed);
+    return sandbox === undefined ? { dyno: placed } : { dyno: placed, sandbox };
   }
 
   /** The engine refused the container: counted like a crash, so that it is tried again, less and less often. */
@@ -343,21 +372,27 @@ export class Steps {
     const now = this.#options.clock.now();
     const ranMs = dyno.startedAt === null ? 0 : now.getTime() - dyno.startedAt.getTime();
     const verdict = judgeCrash(dyno.crashCount, ranMs);
+    const { store, sandboxes } = this.#options;
+    const sandbox = store.dynos.get(dyno.id)?.sandbox ?? null;
     this.#move(dyno, 'crashed', 'crashed', {
       crashCount: verdict.crashCount,
       nextStartAt: new Date(now.getTime() + verdict.delayMs),
       endpoint: null,
+      sandbox: null,
     });
+    if (sandbox !== null) sandboxes.release(sandbox);
   }
 
   async #recover(dyno: Dyno, desired: DesiredDyno, container: ObservedContainer | null): Promise<void> {
-    this.#options.logger.warn('replacing a dyno whose container ended unobserved', {
+    this.#options.logger.warn('replacing a dyno whose container or network ended unobserved', {
       dyno: dynoName(dyno),
       app: dyno.appId,
     });
+    // Without its network it runs on to no purpose.
+    if (container?.state === 'running') await this.#killAndWait(container.id);
     await this.#settleOutput(dyno.id);
     if (container !== null) {
-      this.#say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
+      this.#say(dyno, `Process exited with status ${container.exitCode ?? SIGKILL_EXIT}`);
       await this.#options.engine.remove(container.id);
     }
     this.#replace(dyno, desired);
@@ -439,7 +474,7 @@ export class Steps {
       this.#say(dyno, `Process exited with status ${container.exitCode ?? SIGTERM_EXIT}`);
     }
     if (container !== null) await this.#options.engine.remove(container.id);
-    this.#options.store.dynos.delete(dyno.id);
+    this.#delete(dyno);
     this.#options.changed(dyno.appId);
   }
 

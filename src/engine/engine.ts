@@ -116,7 +116,10 @@ export interface ContainerSpec {
   user?: string;
   workingDir?: string;
   hostname?: string;
-  /** A bridge's name or 'none'. */
+  /**
+   * A bridge's name, 'none', or `container:<id>` to share the network of a running container, its host name and
+   * address included (then without `hostname` and `exposePort`).
+   */
   network: string;
   /** Run an init as first process, which forwards signals and reaps orphans. */
   init?: boolean;

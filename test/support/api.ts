@@ -258,6 +258,7 @@ export class TestApi {
       command: 'node web.js',
       state: 'up',
       port: 20_000,
+      sandbox: null,
       endpoint: { host: '127.0.0.1', port: 20_000 },
       crashCount: 0,
       nextStartAt: null,

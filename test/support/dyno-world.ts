@@ -44,7 +44,10 @@ export class DynoWorld {
   manager: Reconciler;
   readonly #context: PlatformContext;
 
-  constructor(store = Store.open(':memory:')) {
+  constructor(
+    store = Store.open(':memory:'),
+    readonly readySandboxes = 0,
+  ) {
     this.store = store;
     this.engine.addImage(IMAGE);
     this.behave(() => true, {});
@@ -185,6 +188,8 @@ export class DynoWorld {
       random: Math.random,
       changed: () => undefined,
       concurrency: 4,
+      readySandboxes: this.readySandboxes,
+      sandboxImage: IMAGE,
     });
   }
 }

@@ -239,7 +239,11 @@ export class FakeEngine implements ContainerEngine {
     if (container.state === 'running') return;
     const { script, spec } = container;
     if (script.startError !== undefined) throw script.startError;
-    if (!BUILT_IN_NETWORKS.has(spec.network) && !this.#networks.has(spec.network)) {
+    if (spec.network.startsWith('container:')) {
+      const holder = this.#get(spec.network.slice('container:'.length));
+      if (holder.state !== 'running')
+        throw new EngineError('not_running', 'the joined container does not run');
+    } else if (!BUILT_IN_NETWORKS.has(spec.network) && !this.#networks.has(spec.network)) {
       throw new EngineError('not_found', `network ${spec.network} not found`);
     }
     container.begin(this.#clock.now());

@@ -34,6 +34,7 @@ function aDyno(more: Partial<Dyno> = {}): Dyno {
     command: 'run',
     state: 'up',
     port: 5000,
+    sandbox: null,
     endpoint: null,
     crashCount: 0,
     nextStartAt: null,
@@ -68,6 +69,7 @@ function plan(input: Partial<PlanInput>): Step[] {
     containers: [],
     attended: new Set(),
     stopping: new Set(),
+    cutOff: new Set(),
     watchingSince: before(60_000),
     now: NOW,
     ...input,
@@ -316,6 +318,7 @@ describe('planDynos, whatever it finds', () => {
             desired,
             ...world,
             stopping: new Set(),
+            cutOff: new Set(),
             watchingSince: before(50_000),
             now: rounds === 0 ? NOW : later,
           });

@@ -1,0 +1,2 @@
+-- Container id of the network sandbox that a dyno lives in.
+ALTER TABLE dynos ADD COLUMN sandbox TEXT;
