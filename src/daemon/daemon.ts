@@ -258,8 +258,9 @@ export class Daemon {
     );
 
     return [
+      { name: 'git repositories', start: () => repositories.sweep() },
       { name: 'git hooks', start: () => receiver.start(), stop: () => receiver.stop() },
-      { name: 'builds', start: () => builds.start(), stop: () => builds.stop() },
+      { name: 'builds', start: () => builds.start() },
       { name: 'git', stop: () => git.stop() },
       {
         name: 'router link',
@@ -288,6 +289,8 @@ export class Daemon {
           }),
         stop: () => removeInstance(paths),
       },
+      // First of all, while those who push can still be told that their build was called off.
+      { name: 'running builds', stop: () => builds.stop() },
     ];
   }
 

@@ -7,10 +7,11 @@ import type { Actor } from '../../domain/account';
 import type { App } from '../../domain/app';
 import type { Build } from '../../domain/build';
 import { applyConfigVarChanges } from '../../domain/config-vars';
-import { notFound, PlatformError } from '../../domain/errors';
+import { conflict, notFound, PlatformError } from '../../domain/errors';
 import { isUuid, type AppId, type BuildId, type SlugId } from '../../domain/ids';
 import type { Release } from '../../domain/release';
 import type { Slug } from '../../domain/slug';
+import { EngineError } from '../../engine/engine';
 import { deferred, type Deferred } from '../../lib/deferred';
 import { describeError, type Logger } from '../../lib/logger';
 import type { AppResources } from '../apps/apps';
@@ -19,7 +20,7 @@ import type { Releases } from '../releases/releases';
 import { BuildOutputs, type OpenOutput } from './build-outputs';
 
 export interface BuildsOptions {
-  builder: Pick<Builder, 'build' | 'sweep' | 'removeApp'>;
+  builder: Pick<Builder, 'build' | 'sweep' | 'purgeCache' | 'removeApp'>;
   releases: Pick<Releases, 'deploy'>;
   /** Keeps what builds print. */
   outputDir: string;
@@ -157,6 +158,17 @@ export class Builds implements AppResources {
   outputStream(id: BuildId): AsyncIterable<Buffer> | undefined {
     const build = this.#context.store.builds.get(id);
     return build === undefined ? undefined : this.#outputs.read(build.appId, id);
+  }
+
+  /** `heroku builds:cache:purge`: the next build starts from nothing. */
+  async purgeCache(actor: Actor, app: App): Promise<void> {
+    try {
+      await this.#options.builder.purgeCache(app.id);
+    } catch (error) {
+      if (!(error instanceof EngineError && error.kind === 'conflict')) throw error;
+      throw conflict('A build of this app is using the cache. Try again once it has ended.');
+    }
+    record(this.#context, app.id, actor, 'build-cache.purge');
   }
 
   /** The app is gone. */

@@ -9,6 +9,7 @@ import type { Account } from '../../../src/domain/account';
 import type { App } from '../../../src/domain/app';
 import type { DynoSizeName } from '../../../src/domain/dyno-size';
 import type { AccountId, AppId, BuildId } from '../../../src/domain/ids';
+import { EngineError } from '../../../src/engine/engine';
 import { silentLogger, type Logger } from '../../../src/lib/logger';
 import { Logplex } from '../../../src/logplex/logplex';
 import { Builds, type NewBuild } from '../../../src/platform/builds/builds';
@@ -39,6 +40,7 @@ class FakeBuilder {
   readonly works = new Map<AppId, Work[]>();
   readonly removed: AppId[] = [];
   sweepError: Error | undefined;
+  purgeError: Error | undefined;
 
   async build(request: BuildRequest, output: BuildOutput, signal: AbortSignal): Promise<BuiltSlug> {
     this.requests.push(request);
@@ -48,6 +50,9 @@ class FakeBuilder {
   async sweep(): Promise<{ containers: number }> {
     if (this.sweepError !== undefined) throw this.sweepError;
     return { containers: 0 };
+  }
+  async purgeCache(): Promise<void> {
+    if (this.purgeError !== undefined) throw this.purgeError;
   }
   async removeApp(appId: AppId): Promise<void> {
     this.removed.push(appId);
@@ -344,6 +349,14 @@ describe('Builds', () => {
     expect((await ended).status).toBe('failed');
     expect((await builds.create(user, app, input()).ended).status).toBe('failed');
     expect(builds.list(app).map(({ status }) => status)).toEqual(['failed', 'failed']);
+  });
+
+  test('purges the cache, unless a build is using it', async () => {
+    const app = anApp();
+    await builds.purgeCache(user, app);
+    expect(store.events.of(app.id).map(({ kind }) => kind)).toEqual(['build-cache.purge']);
+    builder.purgeError = new EngineError('conflict', 'volume is in use');
+    await expect(builds.purgeCache(user, app)).rejects.toMatchObject({ id: 'conflict' });
   });
 
   test('survives that the app is destroyed during its build', async () => {
