@@ -26,6 +26,10 @@ export interface Config {
   allowedHosts: readonly string[];
   /** Network sandboxes kept waiting, so that dynos start fast. */
   readySandboxes: number;
+  /** 0 = never. */
+  cycleMs: number;
+  /** Heroku's limits of dynos per size. */
+  herokuLimits: boolean;
   /** As it was, for finding the engine and for child processes. */
   environment: Readonly<Record<string, string | undefined>>;
 }
@@ -60,6 +64,8 @@ const SETTINGS = {
   minFreeDiskBytes: setting('DYNODOCK_MIN_FREE_DISK_MB', '1024', (text) => positive(text) * 1024 * 1024, 'Free disk below which builds are refused, MB'),
   reachability: setting('DYNODOCK_REACHABILITY', 'auto', oneOf('auto', 'container-address', 'published-port'), 'How the router reaches dynos'),
   readySandboxes: setting('DYNODOCK_READY_SANDBOXES', '3', count, 'Network sandboxes kept ready for fast dyno starts'),
+  cycleMs: setting('DYNODOCK_CYCLE_HOURS', '24', (text) => (text === '0' ? 0 : positive(text) * 3_600_000), 'Dynos are replaced by fresh ones after so many hours and some more; 0 = never'),
+  herokuLimits: setting('DYNODOCK_HEROKU_LIMITS', 'off', (text) => oneOf('on', 'off')(text) === 'on', "Heroku's limits of dynos per size (one eco or basic dyno per process type ...)"),
   allowedHosts: setting('DYNODOCK_ALLOWED_HOSTS', '', list, 'Further Host headers that the API answers to, comma separated'),
 }; // prettier-ignore
 

@@ -162,6 +162,7 @@ export class Daemon {
       changed,
       concurrency: RECONCILED_AT_ONCE,
       readySandboxes: config.readySandboxes,
+      cycleMs: config.cycleMs,
       sandboxImage: stackImages['heroku-24'].run,
       ...trust,
     });
@@ -177,6 +178,7 @@ export class Daemon {
         appDomain: config.appDomain,
         routerHttpPort: config.routerHttpPort,
         apiPort: config.apiPort,
+        herokuLimits: config.herokuLimits,
       },
       changed,
     };

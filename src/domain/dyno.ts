@@ -25,6 +25,8 @@ export interface Dyno {
   /** As declared in the Procfile, unexpanded. */
   command: string;
   state: DynoState;
+  /** Of an old release, serving on beside its successor until that has been up for a while (preboot). */
+  superseded: boolean;
   /** Value of $PORT for web dynos. */
   port: number | null;
   /** The network sandbox that it lives in, if it was given one: the id of the holder's container. */

@@ -15,6 +15,12 @@ import {
 import type { Sandbox } from './sandboxes';
 import { trustedEnvironment, trustMounts } from '../engine/trust';
 
+/**
+ * Heroku lets a dyno exceed its quota, which pages to swap and is logged (R14), and ends it at twice the quota (R15).
+ * Swap can't be counted on here, so that the kernel's limit stands where R15 does.
+ */
+const HARD_LIMIT_QUOTAS = 2;
+
 export interface DynoSpecInput {
   installationId: string;
   network: string;
@@ -40,6 +46,8 @@ export function dynoSpec(input: DynoSpecInput): ContainerSpec {
     env: {
       ...trustedEnvironment(input.caBundlePath),
       HOME: '/app',
+      // For buildpacks that size themselves by memory: the container's limit is not the quota.
+      MEMORY_AVAILABLE: String(size.memoryMb),
       ...release.configVars,
       DYNO: dynoName(dyno),
       ...(dyno.port === null ? {} : { PORT: String(dyno.port) }),
@@ -54,7 +62,7 @@ export function dynoSpec(input: DynoSpecInput): ContainerSpec {
     ...placement(input),
     init: true,
     limits: {
-      memoryBytes: size.memoryMb * 1024 * 1024,
+      memoryBytes: HARD_LIMIT_QUOTAS * size.memoryMb * 1024 * 1024,
       cpuShares: Math.min(1024 * size.compute, 262_144),
       pids: size.maxProcesses,
     },

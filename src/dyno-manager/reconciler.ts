@@ -9,12 +9,15 @@ import type { DynoManager, DynoSelection } from './dyno-manager';
 import { observeApp, observeAppIds } from './observe';
 import { nextDeadline, planDynos, type PlanInput, type Step } from './plan';
 import { SandboxPool } from './sandboxes';
+import { MemoryWatch } from './memory-watch';
 import { Steps, type StepsOptions } from './steps';
 
 export interface ReconcilerOptions extends Omit<StepsOptions, 'kick' | 'sandboxes'> {
   /** Network sandboxes that are kept ready for fast starts, made of `sandboxImage`. */
   readySandboxes: number;
   sandboxImage: string;
+  /** How long a dyno runs before it is replaced by a fresh one; 0 = for ever. */
+  cycleMs: number;
   /** Apps that are worked on at once. */
   concurrency: number;
 }
@@ -34,6 +37,7 @@ export class Reconciler implements DynoManager {
   readonly #options: ReconcilerOptions;
   readonly #steps: Steps;
   readonly #sandboxes: SandboxPool;
+  readonly #memory: MemoryWatch;
   readonly #flights: SingleFlight<AppId>;
   readonly #timers = new Map<AppId, () => void>();
   readonly #failures = new Map<AppId, number>();
@@ -55,12 +59,14 @@ export class Reconciler implements DynoManager {
       sandboxes: this.#sandboxes,
       kick: (appId) => this.kick(appId),
     });
+    this.#memory = new MemoryWatch({ ...options, running: () => this.#steps.running() });
     this.#flights = new SingleFlight((appId) => this.#pass(appId), options.concurrency);
   }
 
   /** Begins to watch the engine, adopts what runs and starts what is missing. */
   start(): void {
     this.#watching = this.#watch();
+    this.#memory.start();
   }
 
   /** Stops deciding. Dynos go on running; the next start adopts them. */
@@ -68,6 +74,7 @@ export class Reconciler implements DynoManager {
     this.#stopped.abort();
     for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
+    await this.#memory.stop();
     await this.#steps.stop();
     await this.#flights.stop();
     await this.#sandboxes.stop();
@@ -197,6 +204,8 @@ export class Reconciler implements DynoManager {
       desired: desiredDynos(release, slug, store.formations.of(appId)),
       dynos,
       cutOff: this.#cutOff(dynos),
+      preboot: store.appFeatures.get(appId).some(({ name, enabled }) => name === 'preboot' && enabled),
+      cycleMs: this.#options.cycleMs,
       containers,
       attended: this.#steps.attended,
       stopping: this.#steps.stopping,

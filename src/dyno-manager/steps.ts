@@ -11,8 +11,9 @@ import { judgeCrash } from './back-off';
 import { untilListening } from './boot-watch';
 import type { DesiredDyno } from './desired';
 import { dynoSpec, shownCommand } from './dyno-spec';
+import { explainUnreachable, parseListeningSockets } from './listening-sockets';
 import type { ObservedContainer } from './observe';
-import type { Step } from './plan';
+import type { RetireReason, Step } from './plan';
 import type { Sandbox, SandboxPool } from './sandboxes';
 
 export interface StepsOptions {
@@ -45,6 +46,7 @@ const SIGTERM_EXIT = 143;
 const SIGKILL_EXIT = 137;
 
 interface Attention {
+  containerId: ContainerId;
   /** Ends once all output has been read. */
   output: Promise<void>;
   boot: AbortController;
@@ -75,6 +77,14 @@ export class Steps {
     return new Set(this.#stopping.keys());
   }
 
+  /** Dynos that are up, with their containers. */
+  running(): { dyno: Dyno; containerId: ContainerId }[] {
+    return [...this.#attended].flatMap(([dynoId, { containerId }]) => {
+      const dyno = this.#options.store.dynos.get(dynoId);
+      return dyno?.state === 'up' ? [{ dyno, containerId }] : [];
+    });
+  }
+
   async run(step: Step): Promise<void> {
     switch (step.kind) {
       case 'insert':
@@ -94,6 +104,9 @@ export class Steps {
         return;
       case 'recover':
         return this.#recover(step.dyno, step.desired, step.container);
+      case 'supersede':
+        this.#supersede(step.dyno);
+        return;
       case 'retire':
         this.retire(step.dyno, step.reason);
         return;
@@ -111,9 +124,10 @@ export class Steps {
   }
 
   /** The dyno is wanted no more, or not like this. Also what `ps:restart` does. */
-  retire(dyno: Dyno, reason: 'restart' | 'scale-down'): void {
-    if (reason === 'restart' && dyno.state !== 'crashed') this.#say(dyno, 'Restarting');
-    this.#move(dyno, 'down', reason === 'restart' ? 'starting' : 'down');
+  retire(dyno: Dyno, reason: RetireReason): void {
+    const replaced = reason === 'restart' || reason === 'cycle';
+    if (replaced && dyno.state !== 'crashed') this.#say(dyno, reason === 'cycle' ? 'Cycling' : 'Restarting');
+    this.#move(dyno, 'down', replaced ? 'starting' : 'down');
     this.#attended.get(dyno.id)?.boot.abort();
     this.#options.changed(dyno.appId);
   }
@@ -143,6 +157,7 @@ export class Steps {
       size: desired.size,
       command: desired.command,
       state: 'starting',
+      superseded: false,
       port: desired.type === 'web' ? this.#freePort() : null,
       sandbox: null,
       endpoint: null,
@@ -187,6 +202,17 @@ export class Steps {
       if (current.state !== shown) {
         store.afterCommit(() => this.#say(dyno, `State changed from ${current.state} to ${shown}`));
       }
+    });
+  }
+
+  #supersede(dyno: Dyno): void {
+    const { store, changed } = this.#options;
+    store.transaction(() => {
+      const current = store.dynos.get(dyno.id);
+      if (current === undefined) return;
+      store.dynos.save({ ...current, superseded: true });
+      this.#record(current, 'dyno.supersede', {});
+      store.afterCommit(() => changed(dyno.appId));
     });
   }
 
@@ -294,7 +320,12 @@ export class Steps {
     const { store, clock, changed, kick } = this.#options;
     const boot = new AbortController();
     const follow = new AbortController();
-    const attention: Attention = { boot, follow, output: this.#follow(dyno, containerId, follow.signal) };
+    const attention: Attention = {
+      containerId,
+      boot,
+      follow,
+      output: this.#follow(dyno, containerId, follow.signal),
+    };
     this.#attended.set(dyno.id, attention);
 
     const current = store.dynos.get(dyno.id);
@@ -356,12 +387,33 @@ export class Steps {
       dyno,
       'Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch',
     );
+    await this.#explainUnreachable(dyno, containerId);
     this.#say(dyno, 'Stopping process with SIGKILL');
     await this.#killAndWait(containerId);
   }
 
+  /** Looks where the process listens instead; a line of our own beside Heroku's. */
+  async #explainUnreachable(dyno: Dyno, containerId: ContainerId): Promise<void> {
+    const { engine, logger } = this.#options;
+    if (dyno.port === null) return;
+    try {
+      const { stdout } = await engine.exec(containerId, ['/bin/cat', '/proc/net/tcp', '/proc/net/tcp6'], {
+        timeoutMs: 5000,
+      });
+      const explanation = explainUnreachable(parseListeningSockets(stdout), dyno.port);
+      if (explanation !== undefined) this.#say(dyno, explanation);
+    } catch (error) {
+      if (error instanceof EngineError && error.kind === 'unreachable') throw error;
+      logger.debug('could not look into a dyno', { dyno: dynoName(dyno), error });
+    }
+  }
+
   async #crash(dyno: Dyno, container: ObservedContainer): Promise<void> {
     await this.#settleOutput(dyno.id);
+    if (container.oomKilled && container.exitCode === SIGKILL_EXIT) {
+      this.#say(dyno, 'Error R15 (Memory quota vastly exceeded)');
+      this.#say(dyno, 'Stopping process with SIGKILL');
+    }
     this.#say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
     this.#moveToCrashed(dyno);
     this.#options.changed(dyno.appId);

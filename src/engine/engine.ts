@@ -32,6 +32,9 @@ export interface ContainerEngine {
   /** Resolves once the container has ended (at once if it has already), rejects with `other` when aborted. */
   wait(id: ContainerId, options?: { signal?: AbortSignal }): Promise<{ exitCode: number }>;
 
+  /** What a running container uses now. `not_running` if it has ended. */
+  memory(id: ContainerId): Promise<MemoryUse>;
+
   /**
    * Runs a command in a running container and collects what it prints (at most 1 MiB of each stream). `not_running`
    * if the container is not; `other` after `timeoutMs` (default 60 s), which leaves the command running.
@@ -155,6 +158,14 @@ export interface ContainerInfo {
   finishedAt?: Date;
   /** Where this process reaches `exposePort`; set while running and only if a port was exposed. */
   endpoint?: { host: string; port: number };
+}
+
+export interface MemoryUse {
+  /** Of its processes. */
+  rssBytes: number;
+  /** Page cache, which the kernel takes back at need. */
+  cacheBytes: number;
+  swapBytes: number;
 }
 
 export interface ExecOptions {

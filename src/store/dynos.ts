@@ -1,7 +1,7 @@
 import type { Dyno, DynoState } from '../domain/dyno';
 import type { DynoSizeName } from '../domain/dyno-size';
 import type { AppId, DynoId, ReleaseId } from '../domain/ids';
-import { date, dateOrNull, integer, integerOrNull, text, textOrNull } from './columns';
+import { date, dateOrNull, flag, integer, integerOrNull, text, textOrNull } from './columns';
 import type { Database, Row, Statement } from './database';
 
 export class DynoStore {
@@ -15,10 +15,10 @@ export class DynoStore {
   constructor(database: Database) {
     this.#upsert =
       database.prepare(`INSERT INTO dynos (id, app_id, release_id, release_version, type, number, size, command, state,
-        port, sandbox, endpoint_host, endpoint_port, crash_count, next_start_at, created_at, updated_at, started_at)
-      VALUES (@id, @appId, @releaseId, @releaseVersion, @type, @number, @size, @command, @state, @port, @sandbox, @endpointHost, @endpointPort, @crashCount,
+        superseded, port, sandbox, endpoint_host, endpoint_port, crash_count, next_start_at, created_at, updated_at, started_at)
+      VALUES (@id, @appId, @releaseId, @releaseVersion, @type, @number, @size, @command, @state, @superseded, @port, @sandbox, @endpointHost, @endpointPort, @crashCount,
         @nextStartAt, @createdAt, @updatedAt, @startedAt)
-      ON CONFLICT (id) DO UPDATE SET state = excluded.state, port = excluded.port, sandbox = excluded.sandbox, endpoint_host = excluded.endpoint_host,
+      ON CONFLICT (id) DO UPDATE SET state = excluded.state, superseded = excluded.superseded, port = excluded.port, sandbox = excluded.sandbox, endpoint_host = excluded.endpoint_host,
         endpoint_port = excluded.endpoint_port, crash_count = excluded.crash_count,
         next_start_at = excluded.next_start_at, updated_at = excluded.updated_at, started_at = excluded.started_at`);
     this.#delete = database.prepare('DELETE FROM dynos WHERE id = @id');
@@ -34,6 +34,7 @@ export class DynoStore {
     this.#upsert.run({
       ...dyno,
       endpoint: undefined,
+      superseded: dyno.superseded ? 1 : 0,
       endpointHost: dyno.endpoint?.host ?? null,
       endpointPort: dyno.endpoint?.port ?? null,
       nextStartAt: dyno.nextStartAt?.getTime() ?? null,
@@ -76,6 +77,7 @@ function toDyno(row: Row): Dyno {
     size: text(row, 'size') as DynoSizeName,
     command: text(row, 'command'),
     state: text(row, 'state') as DynoState,
+    superseded: flag(row, 'superseded'),
     port: integerOrNull(row, 'port'),
     sandbox: textOrNull(row, 'sandbox'),
     endpoint: toEndpoint(row),

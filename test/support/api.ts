@@ -99,6 +99,7 @@ export class TestApi {
         appDomain: 'localhost',
         routerHttpPort: 8080,
         apiPort: 5050,
+        herokuLimits: false,
       },
       changed: () => undefined,
     };
@@ -258,6 +259,7 @@ export class TestApi {
       command: 'node web.js',
       state: 'up',
       port: 20_000,
+      superseded: false,
       sandbox: null,
       endpoint: { host: '127.0.0.1', port: 20_000 },
       crashCount: 0,

@@ -69,6 +69,7 @@ export class DynoWorld {
         appDomain: 'localhost',
         routerHttpPort: 80,
         apiPort: 1,
+        herokuLimits: false,
       },
       changed: () => undefined,
     };
@@ -97,8 +98,9 @@ export class DynoWorld {
   /** What containers do; a signal that is sent to all processes ends them, unless they ignore it. */
   behave(which: (spec: ContainerSpec) => boolean, script: ContainerScript): void {
     this.engine.behave(which, {
-      exec: (_argv, _options, container) => {
-        if (script.ignoresSigterm !== true) setImmediate(() => this.engine.exit(container.spec.name, 143));
+      exec: (argv, _options, container) => {
+        if (argv.at(-1) === 'kill -TERM -1' && script.ignoresSigterm !== true)
+          setImmediate(() => this.engine.exit(container.spec.name, 143));
         return { exitCode: 0, stdout: '', stderr: '' };
       },
       ...script,
@@ -190,6 +192,7 @@ export class DynoWorld {
       concurrency: 4,
       readySandboxes: this.readySandboxes,
       sandboxImage: IMAGE,
+      cycleMs: 20 * 60_000,
     });
   }
 }

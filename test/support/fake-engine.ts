@@ -20,6 +20,7 @@ import {
   type Labels,
   type LayerSpec,
   type LogOptions,
+  type MemoryUse,
   type NetworkSpec,
 } from '../../src/engine/engine';
 import { formatPosition, lastExcluded, LineSplitter } from '../../src/engine/log-lines';
@@ -43,6 +44,8 @@ export interface ContainerScript {
   echoesInput?: boolean;
   /** Runs at its start. */
   onStart?: (container: ContainerView) => void;
+  /** What it uses. Default: 1 MiB. */
+  memory?: Partial<MemoryUse>;
   exec?: (
     argv: readonly string[],
     options: ExecOptions,
@@ -322,6 +325,13 @@ export class FakeEngine implements ContainerEngine {
     } finally {
       signal.removeEventListener('abort', calledOff);
     }
+  }
+
+  async memory(id: ContainerId): Promise<MemoryUse> {
+    await this.#enter('memory');
+    const container = this.#get(id);
+    if (container.state !== 'running') throw notRunning(container);
+    return { rssBytes: 1024 * 1024, cacheBytes: 0, swapBytes: 0, ...container.script.memory };
   }
 
   async exec(id: ContainerId, argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
