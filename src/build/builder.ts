@@ -125,6 +125,8 @@ export class Builder {
   readonly #options: BuilderOptions;
   readonly #limits: Required<BuildLimits>;
   readonly #active = new Set<string>();
+  /** Did a build end without removing its container, because the engine was away? */
+  #hasLeftovers = false;
 
   constructor(options: BuilderOptions) {
     this.#options = options;
@@ -157,17 +159,37 @@ export class Builder {
 
   /** Removes what an earlier run of the daemon left behind when it was killed. To be called before the first build. */
   async sweep(): Promise<{ containers: number }> {
-    const { engine, installationId, workDir, slugsDir } = this.#options;
-    const containers = await engine.list(ownedLabels(installationId, 'build'));
-    const orphans = containers.filter(({ labels }) => !this.#active.has(labels[BUILD_LABEL] ?? ''));
-    await Promise.all(orphans.map(({ id }) => engine.remove(id)));
+    const { workDir, slugsDir } = this.#options;
+    const containers = await this.#removeOrphans();
     for (const directory of [workDir, slugsDir]) {
       await mkdir(directory, { recursive: true });
       const names = await readdir(directory, { recursive: true });
       const unfinished = names.filter((name) => LAYER_FILE.test(name) || name.endsWith(PARTIAL_SUFFIX));
       await Promise.all(unfinished.map((name) => rm(path.join(directory, name), { force: true })));
     }
-    return { containers: orphans.length };
+    return { containers };
+  }
+
+  /** Removes the containers of builds that ended while the engine was away, which may still run. */
+  async removeLeftovers(): Promise<void> {
+    if (!this.#hasLeftovers) return;
+    this.#hasLeftovers = false;
+    try {
+      const containers = await this.#removeOrphans();
+      this.#options.logger.info('leftover build containers removed', { containers });
+    } catch (error) {
+      this.#hasLeftovers = true;
+      if (!(error instanceof EngineError)) throw error;
+      this.#options.logger.debug('leftover build containers not removed', { error });
+    }
+  }
+
+  async #removeOrphans(): Promise<number> {
+    const { engine, installationId } = this.#options;
+    const containers = await engine.list(ownedLabels(installationId, 'build'));
+    const orphans = containers.filter(({ labels }) => !this.#active.has(labels[BUILD_LABEL] ?? ''));
+    await Promise.all(orphans.map(({ id }) => engine.remove(id)));
+    return orphans.length;
   }
 
   /** `heroku builds:cache:purge`. Fails with EngineError `conflict` while a build uses it. */
@@ -197,6 +219,8 @@ export class Builder {
     await output.lines(heading(`Building on the ${stackTitle(request.stack)} stack`));
     const buildpacks = await this.#resolveBuildpacks(request, output);
     await this.#assertDiskSpace();
+    // One that still runs would share the cache with this build.
+    await this.removeLeftovers();
     const { clock } = this.#options;
     const startedAt = clock.now().getTime();
 
@@ -252,10 +276,13 @@ export class Builder {
       await rm(target.layerPath, { force: true });
       if (id !== undefined) {
         await engine.remove(id).catch((error: unknown) => {
-          // The build's outcome stands; sweep() takes the container away at the next start.
+          // The build's outcome stands; the container goes when the engine takes orders again.
+          this.#hasLeftovers = true;
           logger.warn('build container not removed', { build: request.buildId, error });
         });
       }
+      // The order to create it may have been carried out without an answer.
+      else this.#hasLeftovers = true;
       this.#active.delete(request.buildId);
     }
   }

@@ -167,8 +167,13 @@ function hostBundle(env: Environment): string {
 }
 
 function userName(): string {
-  const name = userInfo()
-    .username.toLowerCase()
-    .replace(/[^a-z0-9._-]/g, '');
-  return name === '' ? 'user' : name;
+  let name: string;
+  try {
+    name = userInfo().username;
+  } catch {
+    // A container may run with a user id that its image has no name for.
+    name = '';
+  }
+  const safe = name.toLowerCase().replace(/[^a-z0-9._-]/g, '');
+  return safe === '' ? 'user' : safe;
 }

@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -12,10 +13,12 @@ import { PushReceiver } from '../git/receive';
 import { Repositories } from '../git/repositories';
 import { systemClock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
+import { isFree } from '../lib/port-holder';
 import { Logplex } from '../logplex/logplex';
 import { AccountService } from '../platform/account/account';
 import { AppFeatures } from '../platform/app-features/app-features';
 import { Apps } from '../platform/apps/apps';
+import { Authorizations } from '../platform/authorizations/authorizations';
 import { BuildpackInstallations } from '../platform/buildpack-installations/buildpack-installations';
 import { Builds } from '../platform/builds/builds';
 import { ConfigVarsService } from '../platform/config-vars/config-vars';
@@ -34,13 +37,13 @@ import type { Config } from './config';
 import { describeTakenPort } from './doctor';
 import { connectEngine, copyTrustBundle, ensureNetwork } from './engine-setup';
 import { prepareImages } from './images';
-import { removeInstance, writeInstance } from './instance';
-import { DataFolderLock, LockedError } from './lock';
+import { ownPidNamespace, removeInstance, writeInstance } from './instance';
+import { DataFolderLock, isHeld, LockedError } from './lock';
 import type { Paths } from './paths';
 import { RoutePublisher } from './route-publisher';
 import { RouterLink } from './router-link';
 import { Scheduler } from './scheduler';
-import { spawnRouter, StartError } from './up';
+import { endRouter, spawnRouter, StartError } from './up';
 
 export interface DaemonOptions {
   config: Config;
@@ -70,6 +73,9 @@ export class Daemon {
   readonly #options: DaemonOptions;
   #started: Part[] = [];
   #stopping: Promise<void> | undefined;
+  /** Started by this daemon, and of use only once it is up. */
+  #router: ChildProcess | undefined;
+  readonly #routerEnded = new AbortController();
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -80,11 +86,13 @@ export class Daemon {
     const { logger, config } = this.#options;
     try {
       for (const part of await this.#build()) {
-        await part.start?.();
+        // Before, because a part that fails halfway has something to stop as well.
         this.#started.push(part);
+        await part.start?.();
       }
     } catch (error) {
       await this.stop();
+      if (this.#router !== undefined) await endRouter(this.#router);
       throw await explainStartError(error, config);
     }
     logger.info('dynodock is up', { api: config.apiPort, http: config.routerHttpPort });
@@ -114,6 +122,7 @@ export class Daemon {
     this.#started.push({ name: 'lock', stop: () => lock.release() });
     // A killed daemon's file would be believed now that the lock is held again.
     removeInstance(paths);
+    await this.#assertPortsFree();
     const store = Store.open(paths.database);
     this.#started.push({ name: 'store', stop: () => store.close() });
     const installationId = ensureInstallationId(store);
@@ -135,7 +144,9 @@ export class Daemon {
     const link = new RouterLink({
       socketPath: paths.routerSocket,
       spawnRouter: () => {
-        if (config.router === 'spawn') spawnRouter(paths, mainScript);
+        if (config.router !== 'spawn') return;
+        this.#router = spawnRouter(paths, mainScript);
+        this.#router.once('exit', () => this.#routerEnded.abort());
       },
       onLogLines: (lines) => appendRouterLines(logplex, lines),
       // Nothing sleeps yet, so that nothing has to be woken: see docs/adr.
@@ -235,6 +246,7 @@ export class Daemon {
         account,
         apps,
         appFeatures: new AppFeatures(context),
+        authorizations: new Authorizations(context),
         builds,
         buildpackInstallations: new BuildpackInstallations(context),
         configVars: new ConfigVarsService(context, releases),
@@ -255,7 +267,10 @@ export class Daemon {
       clock,
     });
     const scheduler = new Scheduler(
-      [{ name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() }],
+      [
+        { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
+        { name: 'leftover builds', cron: '*/5 * * * * *', run: () => builder.removeLeftovers() },
+      ],
       logger.child({ component: 'scheduler' }),
     );
 
@@ -284,6 +299,7 @@ export class Daemon {
         start: () =>
           writeInstance(paths, {
             pid: process.pid,
+            pidNamespace: ownPidNamespace(),
             apiPort: config.apiPort,
             routerHttpPort: config.routerHttpPort,
             startedAt: clock.now().toISOString(),
@@ -296,17 +312,26 @@ export class Daemon {
     ];
   }
 
+  /** Known before images are built and a router is started for nothing; what is taken later fails where it is used. */
+  async #assertPortsFree(): Promise<void> {
+    const { config, paths } = this.#options;
+    if (config.apiPort !== 0 && !(await isFree(config.apiPort))) throw await apiPortTaken(config);
+    if (config.router === 'external' || config.routerHttpPort === 0) return;
+    // A router that went on while the daemon was away has its port.
+    if (await isHeld(paths.routerSocket)) return;
+    if (!(await isFree(config.routerHttpPort))) throw await httpPortTaken(config);
+  }
+
   /** The router may be another process's business, but without one no app can be reached. */
   async #untilRouted(link: RouterLink): Promise<void> {
     const { config, paths } = this.#options;
     try {
-      await link.settled(AbortSignal.timeout(ROUTER_READY_MS));
+      await link.settled(AbortSignal.any([AbortSignal.timeout(ROUTER_READY_MS), this.#routerEnded.signal]));
     } catch (cause) {
-      const { detail, advice } = await describeTakenPort(config.routerHttpPort, 'DYNODOCK_HTTP_PORT');
-      throw new StartError(
-        `The router does not start on port ${config.routerHttpPort} (${detail}). ${advice}\nIts log: ${paths.routerLog}`,
-        { cause },
-      );
+      if (!(await isFree(config.routerHttpPort))) throw await httpPortTaken(config, { cause });
+      const advice =
+        config.router === 'external' ? 'Start it: dynodock router.' : `Its log: ${paths.routerLog}`;
+      throw new StartError(`The router does not start. ${advice}`, { cause });
     }
     const port = link.router?.httpPort;
     if (port !== undefined && port !== config.routerHttpPort && config.routerHttpPort !== 0) {
@@ -360,7 +385,15 @@ async function explainStartError(error: unknown, config: Config): Promise<unknow
   if (error instanceof LockedError) {
     return new StartError(`Another dynodock daemon is using ${config.dataDir}.`, { cause: error });
   }
-  if (!(error instanceof PortInUseError)) return error;
+  return error instanceof PortInUseError ? await apiPortTaken(config, { cause: error }) : error;
+}
+
+async function apiPortTaken(config: Config, options?: ErrorOptions): Promise<StartError> {
   const { detail, advice } = await describeTakenPort(config.apiPort, 'DYNODOCK_API_PORT');
-  return new StartError(`Port ${config.apiPort} of the API is ${detail}. ${advice}`, { cause: error });
+  return new StartError(`Port ${config.apiPort} of the API is ${detail}. ${advice}`, options);
+}
+
+async function httpPortTaken(config: Config, options?: ErrorOptions): Promise<StartError> {
+  const { detail, advice } = await describeTakenPort(config.routerHttpPort, 'DYNODOCK_HTTP_PORT');
+  return new StartError(`Port ${config.routerHttpPort} of the router is ${detail}. ${advice}`, options);
 }

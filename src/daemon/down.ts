@@ -1,11 +1,12 @@
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { CommandError } from '../cli/terminal';
 import { ignoring } from '../engine/engine';
 import { ownedLabels } from '../engine/labels';
 import { Store } from '../store/store';
 import type { Config } from './config';
 import { connectEngine, networkName } from './engine-setup';
-import { findInstance } from './instance';
+import { findInstance, ownPidNamespace } from './instance';
 import type { Paths } from './paths';
 
 /** The daemon ends within this, or is stuck: it waits for builds to be cancelled and for dynos being stopped. */
@@ -18,6 +19,12 @@ const DYNO_STOP_MS = 30_000;
 export async function stopDaemon(paths: Paths): Promise<boolean> {
   const instance = await findInstance(paths);
   if (instance === undefined) return false;
+  if (instance.pidNamespace !== ownPidNamespace()) {
+    throw new CommandError(
+      'The daemon runs in a container.',
+      'Stop it there where it was started, e.g. docker compose down. Dynos keep running.',
+    );
+  }
   process.kill(instance.pid, 'SIGTERM');
   const deadline = Date.now() + DAEMON_STOP_MS;
   while (isAlive(instance.pid)) {

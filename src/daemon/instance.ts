@@ -1,10 +1,12 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { isHeld } from './lock';
 import type { Paths } from './paths';
 
 /** What a running daemon says of itself in its data folder, for `status`, `env` and `down`. */
 export interface Instance {
   pid: number;
+  /** In which `pid` has its meaning: a daemon in a container counts its processes apart. null where there are none. */
+  pidNamespace: string | null;
   apiPort: number;
   routerHttpPort: number;
   startedAt: string;
@@ -15,6 +17,16 @@ export function writeInstance(paths: Paths, instance: Instance): void {
   const temporary = `${paths.pid}.new`;
   writeFileSync(temporary, `${JSON.stringify(instance)}\n`);
   renameSync(temporary, paths.pid);
+}
+
+/** pid_namespaces(7); only Linux has them. */
+export function ownPidNamespace(): string | null {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    // Another system, where all processes are in one.
+    return null;
+  }
 }
 
 export function removeInstance(paths: Paths): void {

@@ -1,13 +1,21 @@
-import { rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { linkSync, renameSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
+import { listenPrivately } from '../lib/private-socket';
 
 export class LockedError extends Error {
   override readonly name = 'LockedError';
 }
 
+/** Each attempt fails only if another process took or left the lock in that very moment. */
+const ATTEMPTS = 10;
+
 /**
  * Keeps a data folder to one daemon: whoever listens on the socket has it. The kernel lets go when the process ends,
  * however it ends; the file that a killed one leaves refuses connections and is replaced.
+ *
+ * The socket is made under a name of its own and then linked to the lock's, which fails if that exists: of two daemons
+ * that start in the same moment one loses.
  */
 export class DataFolderLock {
   readonly #socketPath: string;
@@ -19,24 +27,47 @@ export class DataFolderLock {
 
   /** Throws LockedError if another daemon has the folder. */
   async acquire(): Promise<void> {
-    if (await isHeld(this.#socketPath)) throw new LockedError('another daemon uses this data folder');
-    rmSync(this.#socketPath, { force: true });
+    const own = `${this.#socketPath}.${randomBytes(3).toString('hex')}`;
     const server = createServer((socket) => socket.destroy());
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(this.#socketPath, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
-    this.#server = server;
+    await listenPrivately(server, own);
+    try {
+      await this.#claim(own);
+      this.#server = server;
+    } catch (error) {
+      await close(server);
+      throw error;
+    } finally {
+      rmSync(own, { force: true });
+    }
   }
 
   async release(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
     if (server === undefined) return;
-    await new Promise((resolve) => server.close(resolve));
+    rmSync(this.#socketPath, { force: true });
+    await close(server);
+  }
+
+  async #claim(own: string): Promise<void> {
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+      if (linked(own, this.#socketPath)) return;
+      if (await isHeld(this.#socketPath)) break;
+      await this.#clearAway(`${own}.x`);
+    }
+    throw new LockedError('another daemon uses this data folder');
+  }
+
+  /** Removes what a killed daemon left. Moved first: by now it may be the socket of one that was faster. */
+  async #clearAway(aside: string): Promise<void> {
+    try {
+      renameSync(this.#socketPath, aside);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+      throw error;
+    }
+    if (await isHeld(aside)) linked(aside, this.#socketPath);
+    rmSync(aside, { force: true });
   }
 }
 
@@ -52,4 +83,19 @@ export function isHeld(socketPath: string): Promise<boolean> {
     socket.once('error', () => finish(false));
     socket.setTimeout(2000, () => finish(false));
   });
+}
+
+/** false if there is a file of that name already. */
+function linked(existing: string, name: string): boolean {
+  try {
+    linkSync(existing, name);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()));
 }

@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,6 +9,7 @@ import type { Paths } from './paths';
 /** How long a daemon may take from its start to answering; its images are there already. */
 const START_MS = 60_000;
 const POLL_MS = 100;
+const ROUTER_END_MS = 5_000;
 
 export class StartError extends Error {
   override readonly name = 'StartError';
@@ -48,7 +50,7 @@ export async function startDetached(paths: Paths, mainScript: string): Promise<I
 }
 
 /** Starts a router process that outlives the daemon; its settings come by the same environment. */
-export function spawnRouter(paths: Paths, mainScript: string): void {
+export function spawnRouter(paths: Paths, mainScript: string): ChildProcess {
   const output = openSync(path.join(paths.logs, 'router.out'), 'a');
   const child = spawn(process.execPath, [mainScript, 'router'], {
     detached: true,
@@ -56,4 +58,16 @@ export function spawnRouter(paths: Paths, mainScript: string): void {
   });
   closeSync(output);
   child.unref();
+  return child;
+}
+
+/** For a router that is of no use because its daemon could not start. */
+export async function endRouter(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.ref();
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), ROUTER_END_MS);
+  await ended;
+  clearTimeout(timer);
 }

@@ -7,6 +7,7 @@ import type { Actor } from '../domain/account';
 import type { App } from '../domain/app';
 import { GIT_OPTIONS, gitEnvironment } from '../lib/git';
 import { describeError, type Logger } from '../lib/logger';
+import { listenPrivately } from '../lib/private-socket';
 import { run } from '../lib/process';
 import type { Builds } from '../platform/builds/builds';
 import { planPush, type RefUpdate } from './push-plan';
@@ -81,9 +82,7 @@ export class PushReceiver {
     // Left behind by a daemon that was killed; who else runs is settled by the lock on the data folder.
     await rm(socketPath, { force: true });
     const server = createServer((socket) => void this.#accept(socket));
-    server.listen(socketPath);
-    await once(server, 'listening');
-    await chmod(socketPath, 0o600);
+    await listenPrivately(server, socketPath);
     this.#server = server;
   }
 

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { LineReader } from '../lib/line-reader';
 import type { Logger } from '../lib/logger';
+import { listenPrivately } from '../lib/private-socket';
 import { parseDaemonMessage } from './messages';
 import type { RouterMessage, RouteTable } from './protocol';
 
@@ -73,22 +74,11 @@ export class ControlServer {
     return true;
   }
 
-  #listen(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject);
-      // The socket takes orders from whoever can open it: its owner only. bind() happens within listen().
-      const umask = process.umask(0o177);
-      try {
-        this.#server.listen(this.#options.socketPath, () => {
-          this.#server.off('error', reject);
-          this.#server.on('error', (error) => {
-            this.#options.logger.error('control socket failed', { error });
-          });
-          resolve();
-        });
-      } finally {
-        process.umask(umask);
-      }
+  /** The socket takes orders from whoever can open it. */
+  async #listen(): Promise<void> {
+    await listenPrivately(this.#server, this.#options.socketPath);
+    this.#server.on('error', (error) => {
+      this.#options.logger.error('control socket failed', { error });
     });
   }
 
