@@ -209,7 +209,8 @@ function prebootEnds({ desired, dynos }: Pick<PlanInput, 'desired' | 'dynos'>): 
 function cycleAt(dyno: Dyno, cycleMs: number): number {
   if (cycleMs === 0 || dyno.startedAt === null) return Infinity;
   const share = parseInt(dyno.id.slice(0, 8), 16) / 0xffffffff;
-  return dyno.startedAt.getTime() + cycleMs + share * CYCLE_SPREAD_MS;
+  // Whole milliseconds, as clocks have: a deadline between two of them would be planned for and never be reached.
+  return dyno.startedAt.getTime() + Math.round(cycleMs + share * CYCLE_SPREAD_MS);
 }
 
 function planLeaving(dyno: Dyno, container: ObservedContainer | null, input: PlanInput): Step[] {

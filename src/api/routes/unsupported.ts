@@ -32,9 +32,7 @@ export function unsupportedRoutes(): Router {
   const router = Router();
   const refuse = (method: string, path: string, what: string): void => {
     router[verb(method)](path, (req) => {
-      throw notSupported(
-        `dynodock does not support this yet: ${what} (${req.method} ${req.path}).`,
-      );
+      throw notSupported(`dynodock does not support this yet: ${what} (${req.method} ${req.path}).`);
     });
   };
   for (const link of schemaLinks()) refuse(link.method, link.path, link.resource);
