@@ -13,6 +13,7 @@ import { PushReceiver } from '../git/receive';
 import { Repositories } from '../git/repositories';
 import { systemClock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
+import { Signal } from '../lib/signal';
 import { isFree } from '../lib/port-holder';
 import { Logplex } from '../logplex/logplex';
 import { AccountService } from '../platform/account/account';
@@ -24,6 +25,7 @@ import { Builds } from '../platform/builds/builds';
 import { ConfigVarsService } from '../platform/config-vars/config-vars';
 import type { PlatformContext } from '../platform/context';
 import { Domains } from '../platform/domains/domains';
+import { DeployWatch } from '../platform/dynos/deploy-watch';
 import { Dynos } from '../platform/dynos/dynos';
 import { FormationService } from '../platform/formation/formation';
 import { LogSessions } from '../platform/log-sessions/log-sessions';
@@ -65,6 +67,8 @@ interface Part {
 const RECONCILED_AT_ONCE = 4;
 /** A published port is held by Docker's proxy, which accepts before the dyno does; it closes again within this. */
 const PUBLISHED_PORT_SETTLE_MS = 50;
+/** Most apps that crash at boot do so within this. */
+const DEPLOY_PATIENCE_MS = 3_000;
 const BUILD_PIDS = 4096;
 const ROUTER_READY_MS = 15_000;
 
@@ -156,7 +160,9 @@ export class Daemon {
       logger: logger.child({ component: 'router-link' }),
     });
     const routes = new RoutePublisher({ store, clock, publish: (table) => link.publish(table) });
-    const changed = (): void => routes.changed();
+    const changes = new Signal<AppId>();
+    changes.subscribe(() => routes.changed());
+    const changed = (appId: AppId): void => changes.emit(appId);
 
     const newId = (): string => randomUUID();
     const reconciler = new Reconciler({
@@ -231,6 +237,7 @@ export class Daemon {
       hooksDir: paths.hooks,
       nodePath: process.execPath,
       builds,
+      deploys: new DeployWatch({ store, clock, changes, patienceMs: DEPLOY_PATIENCE_MS }),
       logger: logger.child({ component: 'git' }),
     });
     const git = new GitEndpoint({

@@ -5,7 +5,7 @@ import type { Account } from '../../src/domain/account';
 import type { App } from '../../src/domain/app';
 import { dynoName } from '../../src/domain/dyno';
 import { parseDynoSize } from '../../src/domain/dyno-size';
-import type { SlugId } from '../../src/domain/ids';
+import type { AppId, SlugId } from '../../src/domain/ids';
 import type { ProcessTypes } from '../../src/domain/procfile';
 import type { Release } from '../../src/domain/release';
 import type { Slug } from '../../src/domain/slug';
@@ -42,6 +42,7 @@ export class DynoWorld {
   /** What dynos listen with, as far as a test lets them: accepts connections. */
   readonly listener: Server = createServer((socket) => socket.destroy());
   manager: Reconciler;
+  onChange: (appId: AppId) => void = () => undefined;
   readonly #context: PlatformContext;
 
   constructor(
@@ -71,7 +72,7 @@ export class DynoWorld {
         apiPort: 1,
         herokuLimits: false,
       },
-      changed: () => undefined,
+      changed: (appId) => this.onChange(appId),
     };
     this.releases = new Releases(this.#context);
     this.apps = new Apps(this.#context, this.releases, []);
@@ -188,7 +189,7 @@ export class DynoWorld {
       settleMs: 0,
       newId: randomUUID,
       random: Math.random,
-      changed: () => undefined,
+      changed: (appId) => this.onChange(appId),
       concurrency: 4,
       readySandboxes: this.readySandboxes,
       sandboxImage: IMAGE,
