@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { linkSync, renameSync, rmSync } from 'node:fs';
+import { linkSync, renameSync, rmSync, statSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
+import { sleep, systemClock } from '../lib/clock';
 import { listenPrivately } from '../lib/private-socket';
 
 export class LockedError extends Error {
@@ -9,6 +10,11 @@ export class LockedError extends Error {
 
 /** Each attempt fails only if another process took or left the lock in that very moment. */
 const ATTEMPTS = 10;
+/**
+ * Another one that found the socket of a killed daemon may take away, within a few milliseconds, what has replaced it
+ * meanwhile (`clearAway`), and a third may be faster than its putting that back.
+ */
+const SETTLE_MS = 100;
 
 /**
  * Keeps a data folder to one daemon: whoever listens on the socket has it. The kernel lets go when the process ends,
@@ -51,7 +57,10 @@ export class DataFolderLock {
 
   async #claim(own: string): Promise<void> {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-      if (linked(own, this.#socketPath)) return;
+      if (linked(own, this.#socketPath)) {
+        await sleep(systemClock, SETTLE_MS);
+        if (isSameFile(own, this.#socketPath)) return;
+      }
       if (await isHeld(this.#socketPath)) break;
       await this.#clearAway(`${own}.x`);
     }
@@ -94,6 +103,10 @@ function linked(existing: string, name: string): boolean {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
   }
+}
+
+function isSameFile(file: string, other: string): boolean {
+  return statSync(file).ino === statSync(other, { throwIfNoEntry: false })?.ino;
 }
 
 function close(server: Server): Promise<void> {

@@ -39,12 +39,16 @@ export async function nextFreePort(start: number): Promise<number | undefined> {
   return undefined;
 }
 
-/** Can this process listen on the port on 127.0.0.1? */
-export function isFree(port: number): Promise<boolean> {
+/** Can this process listen on the port, on 127.0.0.1 and, where there is one, on ::1? */
+export async function isFree(port: number): Promise<boolean> {
+  return (await isFreeOn('127.0.0.1', port)) && (await isFreeOn('::1', port));
+}
+
+function isFreeOn(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'EADDRINUSE'));
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
   });
 }
 

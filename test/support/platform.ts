@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { INSTALLATION_LABEL, ROLE_LABEL } from '../../src/engine/labels';
+import { killGroup } from '../../src/lib/process';
 import { Store } from '../../src/store/store';
 import { writeFiles, type TestFiles } from './git-repository';
 
@@ -225,6 +226,8 @@ export class TestPlatform {
       ...options,
       env: this.#client,
       stdio: ['ignore', 'pipe', 'pipe'],
+      // A process group of its own, which a signal then goes to, as from a terminal.
+      detached: true,
     });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {
@@ -238,7 +241,7 @@ export class TestPlatform {
       output: () => output,
       ended,
       stop: async (signal = 'SIGTERM') => {
-        child.kill(signal);
+        killGroup(child, signal);
         await ended;
         this.#running.delete(running);
       },

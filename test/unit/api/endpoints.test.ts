@@ -532,6 +532,12 @@ describe('buildpack installations', () => {
   });
 });
 
+test('heroku ps:exec is refused in words', async () => {
+  const answer = await api.get('/apps/demo/features/runtime-heroku-exec');
+  expectError(answer, 501, 'not_supported');
+  expect(answer.body.message).toContain('heroku ps:exec');
+});
+
 describe('buildpack registry', () => {
   test('knows the bundled buildpacks without a token', async () => {
     const answer = await api.request('GET', '/buildpacks/heroku%2Fnodejs', { anonymous: true });
