@@ -231,6 +231,7 @@ describe('a pushed app', () => {
     expect(await output('buildpacks:set', 'heroku/nodejs')).toContain(
       'Next release on shop will use heroku/nodejs.',
     );
+    expect(await output('buildpacks:add', 'heroku/python')).toContain('1. heroku/nodejs 2. heroku/python');
     expect(await failure('buildpacks:set', 'heroku/cobol')).toContain('There is no buildpack of that name.');
   });
 

@@ -37,7 +37,7 @@ export function buildpackInstallationRoutes(
       if (buildpack !== undefined) return buildpack;
       const names = bundled.map(({ name }) => name).join(', ');
       throw invalidParams(
-        `There is no buildpack of that name. dynodock comes with ${names}; any other one is set by the URL of its git repository.`,
+        `There is no buildpack of that name. dynodock comes with ${names}, fetches Heroku's other ones, and takes the URL of any git repository.`,
       );
     });
     const installed = buildpackInstallations.replace(accountOf(res), app, urls);

@@ -527,7 +527,7 @@ describe('buildpack installations', () => {
   test('are explained when the CLI found no buildpack of the name', async () => {
     const { body } = await api.put('/apps/demo/buildpack-installations', { updates: [{}] });
     expect(body.message).toBe(
-      'There is no buildpack of that name. dynodock comes with heroku/nodejs, heroku/procfile; any other one is set by the URL of its git repository.',
+      "There is no buildpack of that name. dynodock comes with heroku/nodejs, heroku/procfile, fetches Heroku's other ones, and takes the URL of any git repository.",
     );
   });
 });
@@ -554,6 +554,11 @@ describe('buildpack registry', () => {
     expect(revisions.body).toMatchObject([{ release: 1, status: 'published', license: 'MIT' }]);
     const readme = await api.request('GET', '/buildpacks/heroku%2Fnodejs/readme', { anonymous: true });
     expect(Buffer.from(readme.body.content, readme.body.encoding).toString()).toBe('Node.js apps\n');
+  });
+
+  test.each(['heroku/python', 'acme/turbo'])('knows %s, which builds fetch', async (name) => {
+    const { body } = await api.request('GET', `/buildpacks/${encodeURIComponent(name)}`, { anonymous: true });
+    expect(body).toMatchObject({ blob_url: `urn:buildpack:${name}`, source: { type: 'fetched' } });
   });
 
   test.each([
