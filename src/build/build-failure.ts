@@ -57,6 +57,13 @@ export function slugTooLarge(size: string, max: string): BuildFailure {
   ]);
 }
 
+export function engineDoesNotAnswer(cause: unknown): BuildFailure {
+  const message = 'The container engine does not answer.';
+  return new BuildFailure('engine', message, [complaint(message), complaint('Push again once it is back.')], {
+    cause,
+  });
+}
+
 export function engineWentAway(cause: unknown): BuildFailure {
   return new BuildFailure(
     'engine',

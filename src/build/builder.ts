@@ -17,7 +17,14 @@ import {
 import { APP_LABEL, APP_NAME_LABEL, BUILD_LABEL, ownedLabels } from '../engine/labels';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
-import { BuildFailure, compileFailed, engineWentAway, incompatible, notDetected } from './build-failure';
+import {
+  BuildFailure,
+  compileFailed,
+  engineDoesNotAnswer,
+  engineWentAway,
+  incompatible,
+  notDetected,
+} from './build-failure';
 import {
   bundledBuildpacks,
   detectableBuildpacks,
@@ -316,7 +323,10 @@ export class Builder {
   async #assertDiskSpace(): Promise<void> {
     const { engine, slugsDir, workDir } = this.#options;
     await Promise.all([slugsDir, workDir].map((directory) => mkdir(directory, { recursive: true })));
-    const { rootDir } = await engine.info();
+    // The first that a build wants of the engine.
+    const { rootDir } = await engine.info().catch((error: unknown) => {
+      throw error instanceof EngineError && error.kind === 'unreachable' ? engineDoesNotAnswer(error) : error;
+    });
     for (const directory of [slugsDir, workDir, rootDir]) {
       let free: number;
       try {

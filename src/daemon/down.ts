@@ -29,7 +29,7 @@ export async function stopDaemon(paths: Paths): Promise<boolean> {
   const deadline = Date.now() + DAEMON_STOP_MS;
   while (isAlive(instance.pid)) {
     if (Date.now() > deadline) throw new Error(`the daemon (process ${instance.pid}) does not end`);
-    // The clock's own timers would not keep this process alive.
+    // Not the daemon's clock, whose timers would not keep this command from ending.
     await delay(POLL_MS);
   }
   return true;

@@ -44,7 +44,7 @@ export async function startDetached(paths: Paths, mainScript: string): Promise<I
     if (Date.now() > deadline) {
       throw new StartError(`the daemon does not answer after ${START_MS / 1000} s\n${printed()}`);
     }
-    // The clock's own timers would not keep this process alive.
+    // Not the daemon's clock, whose timers would not keep this command from ending.
     await delay(POLL_MS);
   }
 }
