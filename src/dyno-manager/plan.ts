@@ -81,8 +81,8 @@ export function planDynos(input: PlanInput): Step[] {
       continue;
     }
     if (dyno.superseded) {
-      const settled = prebootEnds(input);
-      if (settled !== null && settled <= input.now.getTime()) {
+      const ends = input.preboot ? prebootEnds(input) : 0;
+      if (ends !== null && ends <= input.now.getTime()) {
         steps.push({ kind: 'retire', dyno, reason: 'superseded' });
         continue;
       }

@@ -22,6 +22,8 @@ http.createServer((request, response) => {
 }).listen(process.env.PORT);
 `;
 
+jest.setTimeout(180_000);
+
 describe('A dyno', () => {
   const platform = new TestPlatform();
 

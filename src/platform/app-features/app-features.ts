@@ -57,12 +57,13 @@ export class AppFeatures {
   }
 
   set(actor: Actor, app: App, idOrName: string, enabled: boolean): AppFeature {
-    const { store, clock, changed } = this.#context;
+    const { store, clock, changed, dynoManager } = this.#context;
     const feature = this.find(app, idOrName);
     store.transaction(() => {
       store.appFeatures.set(app.id, { name: feature.name, enabled, updatedAt: clock.now() });
       record(this.#context, app.id, actor, 'app-feature.update', { name: feature.name, enabled });
     });
+    dynoManager.kick(app.id);
     changed(app.id);
     return this.find(app, feature.name);
   }

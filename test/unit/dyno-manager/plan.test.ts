@@ -215,6 +215,8 @@ describe('planDynos', () => {
       attended: new Set([superseded.id]),
     };
     expect(plan({ ...input, preboot: true })).toEqual([]);
+    // Switched off meanwhile: the old ones have no reason to stay.
+    expect(plan(input)).toEqual([{ kind: 'retire', dyno: superseded, reason: 'superseded' }]);
   });
 
   test('removes a container without a dyno only after the grace period', () => {
