@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { createApiClient } from './cli/api-client';
 import {
   clientEnvironment,
@@ -48,7 +48,7 @@ function buildProgram(): Command {
     .command('up')
     .description('start the platform: daemon and router')
     .option('-d, --detach', 'in the background')
-    .option('--detached-child', 'for internal use')
+    .addOption(new Option('--detached-child').hideHelp())
     .action(async (options: { detach?: boolean; detachedChild?: boolean }) => up(options));
 
   program
@@ -142,8 +142,10 @@ async function down(all: boolean): Promise<void> {
     return;
   }
   if (daemon || routerRan) printLines('dynodock is down.');
-  if (all) printLines(`${await stopDynos(config, paths)} dynos stopped.`);
-  else printLines('Dynos keep running; `dynodock down --all` stops them too.');
+  if (all) {
+    const stopped = await stopDynos(config, paths);
+    printLines(`${stopped} ${stopped === 1 ? 'dyno' : 'dynos'} stopped.`);
+  } else printLines('Dynos keep running; `dynodock down --all` stops them too.');
 }
 
 async function status(): Promise<void> {

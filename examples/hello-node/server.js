@@ -2,13 +2,11 @@
 const http = require('node:http');
 
 const port = Number(process.env.PORT ?? 5000);
-const app = process.env.HEROKU_APP_NAME ?? 'dynodock';
 
 const server = http.createServer((request, response) => {
   response.setHeader('content-type', 'text/plain; charset=utf-8');
-  response.end(
-    `Hello from ${app} on ${process.env.DYNO ?? 'no dyno'}, release ${process.env.HEROKU_RELEASE_VERSION ?? '?'}\n`,
-  );
+  response.end(`Hello from dynodock, dyno ${process.env.DYNO ?? '(none)'}
+`);
 });
 
 server.listen(port, () => console.log(`Listening on port ${port}`));

@@ -9,6 +9,7 @@ import { accountRoutes } from './routes/account';
 import { addonRoutes } from './routes/addons';
 import { appFeatureRoutes } from './routes/app-features';
 import { appRoutes } from './routes/apps';
+import { authorizationRoutes } from './routes/authorizations';
 import { buildOutputRoutes, buildRoutes } from './routes/builds';
 import { buildpackInstallationRoutes } from './routes/buildpack-installations';
 import { buildpackRegistryRoutes } from './routes/buildpack-registry';
@@ -67,8 +68,9 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(appRoutes(services));
   app.use(appFeatureRoutes(services));
   app.use(addonRoutes(services));
+  app.use(authorizationRoutes(services, clock));
   app.use(buildRoutes(services, streamKeys));
-  app.use(buildpackInstallationRoutes(services));
+  app.use(buildpackInstallationRoutes(services, bundledBuildpacks));
   app.use(collaboratorRoutes(services));
   app.use(configVarRoutes(services));
   app.use(domainRoutes(services));

@@ -4,6 +4,7 @@ import type { BuildId } from '../domain/ids';
 import type { AccountService } from '../platform/account/account';
 import type { AppFeatures } from '../platform/app-features/app-features';
 import type { Apps } from '../platform/apps/apps';
+import type { Authorizations } from '../platform/authorizations/authorizations';
 import type { BuildpackInstallations } from '../platform/buildpack-installations/buildpack-installations';
 import type { ConfigVarsService } from '../platform/config-vars/config-vars';
 import type { Domains } from '../platform/domains/domains';
@@ -18,6 +19,7 @@ export interface ApiServices {
   account: AccountService;
   apps: Apps;
   appFeatures: AppFeatures;
+  authorizations: Authorizations;
   builds: BuildReader;
   buildpackInstallations: BuildpackInstallations;
   configVars: ConfigVarsService;

@@ -15,6 +15,7 @@ import {
   type Mount,
 } from '../engine/engine';
 import { APP_LABEL, APP_NAME_LABEL, BUILD_LABEL, ownedLabels } from '../engine/labels';
+import { trustedEnvironment, trustMounts } from '../engine/trust';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import {
@@ -120,7 +121,6 @@ const DEFAULTS = { timeoutMs: 15 * 60_000, slugMaxBytes: 500 * 1024 ** 2, minFre
 const RUNNER_PATH = path.join(__dirname, 'runner.sh');
 /** Below /tmp of the build container. */
 const TOOLS = 'dynodock';
-const CA_BUNDLE = '/etc/ssl/certs/ca-certificates.crt';
 const FIELD_SEPARATOR = '\x1f';
 
 /**
@@ -351,16 +351,14 @@ export class Builder {
     const cache = this.#cacheVolume(request.appId);
     await engine.ensureVolume(cache, ownedLabels(installationId, 'cache', { [APP_LABEL]: request.appId }));
     const mounts: Mount[] = [{ kind: 'volume', source: cache, target: '/cache', readOnly: false }];
-    if (caBundlePath !== undefined) {
-      mounts.push({ kind: 'bind', source: caBundlePath, target: CA_BUNDLE, readOnly: true });
-    }
+    mounts.push(...trustMounts(caBundlePath));
     const mtime = String(Math.floor(request.source.commitTime.getTime() / 1000));
     const command = [`/tmp/${TOOLS}/runner.sh`, mode, `/tmp/${buildDirName(request)}`, mtime];
     return engine.create({
       name: `dynodock-build-${request.buildId}`,
       image: this.#options.imagesFor(request.stack).build,
       command: ['/bin/bash', ...command],
-      env: { ...buildEnvironment(request), ...(caBundlePath === undefined ? {} : trustEnvironment()) },
+      env: { ...buildEnvironment(request), ...trustedEnvironment(caBundlePath) },
       labels: ownedLabels(installationId, 'build', {
         [BUILD_LABEL]: request.buildId,
         [APP_LABEL]: request.appId,
@@ -385,6 +383,8 @@ export class Builder {
   ): Promise<string[]> {
     const pack = createPack();
     const tar = pack as unknown as Readable;
+    // It only fails with what is thrown below; without a listener that would be thrown once more, out of nowhere.
+    tar.on('error', () => undefined);
     const sent = this.#options.engine.putArchive(id, '/tmp', tar);
     try {
       const filled = fillArchive(pack, request, buildpacks, signal);
@@ -614,17 +614,6 @@ function buildEnvironment(request: BuildRequest): Record<string, string> {
     DYNO: `run.${number}`,
     CURL_CONNECT_TIMEOUT: '90',
     CURL_TIMEOUT: '600',
-  };
-}
-
-/** For programs that bring a list of authorities of their own. */
-function trustEnvironment(): Record<string, string> {
-  return {
-    SSL_CERT_FILE: CA_BUNDLE,
-    NODE_EXTRA_CA_CERTS: CA_BUNDLE,
-    REQUESTS_CA_BUNDLE: CA_BUNDLE,
-    PIP_CERT: CA_BUNDLE,
-    GIT_SSL_CAINFO: CA_BUNDLE,
   };
 }
 

@@ -72,7 +72,7 @@ export function discoverProcessTypes(
       complaint('See https://devcenter.heroku.com/articles/procfile'),
     ]);
   }
-  const added = Object.keys(defaults).filter((type) => !(type in parsed.types));
+  const added = Object.keys(defaults).filter((type) => !Object.hasOwn(parsed.types, type));
   return {
     types: { ...defaults, ...parsed.types },
     lines: [

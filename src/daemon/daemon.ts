@@ -18,6 +18,7 @@ import { Logplex } from '../logplex/logplex';
 import { AccountService } from '../platform/account/account';
 import { AppFeatures } from '../platform/app-features/app-features';
 import { Apps } from '../platform/apps/apps';
+import { Authorizations } from '../platform/authorizations/authorizations';
 import { BuildpackInstallations } from '../platform/buildpack-installations/buildpack-installations';
 import { Builds } from '../platform/builds/builds';
 import { ConfigVarsService } from '../platform/config-vars/config-vars';
@@ -241,6 +242,7 @@ export class Daemon {
         account,
         apps,
         appFeatures: new AppFeatures(context),
+        authorizations: new Authorizations(context),
         builds,
         buildpackInstallations: new BuildpackInstallations(context),
         configVars: new ConfigVarsService(context, releases),
@@ -269,9 +271,9 @@ export class Daemon {
     );
 
     return [
-      { name: 'repositories', start: () => repositories.sweep() },
+      { name: 'git repositories', start: () => repositories.sweep() },
       { name: 'git hooks', start: () => receiver.start(), stop: () => receiver.stop() },
-      { name: 'builds', start: () => builds.start(), stop: () => builds.stop() },
+      { name: 'builds', start: () => builds.start() },
       { name: 'git', stop: () => git.stop() },
       {
         name: 'router link',
@@ -301,6 +303,8 @@ export class Daemon {
           }),
         stop: () => removeInstance(paths),
       },
+      // First of all, while those who push can still be told that their build was called off.
+      { name: 'running builds', stop: () => builds.stop() },
     ];
   }
 

@@ -5,7 +5,7 @@ import { ignoring } from '../engine/engine';
 import { INSTALLATION_LABEL, ROLE_LABEL } from '../engine/labels';
 import { Store } from '../store/store';
 import type { Config } from './config';
-import { connectEngine } from './engine-setup';
+import { connectEngine, networkName } from './engine-setup';
 import { findInstance, ownPidNamespace } from './instance';
 import type { Paths } from './paths';
 
@@ -52,7 +52,10 @@ export function stopRouter(paths: Paths): Promise<boolean> {
   });
 }
 
-/** Stops and removes the containers of all dynos, one-off ones too; the next `up` starts the formation again. */
+/**
+ * Stops and removes the containers of all dynos, one-off ones too, and the network that they were on; the next `up`
+ * starts the formation again.
+ */
 export async function stopDynos(config: Config, paths: Paths): Promise<number> {
   const store = Store.open(paths.database);
   const installationId = store.settings.get('installation_id');
@@ -66,6 +69,8 @@ export async function stopDynos(config: Config, paths: Paths): Promise<number> {
       await engine.remove(dyno.id);
     }),
   );
+  // Taken by somebody's own container: then it stays.
+  await engine.removeNetwork(networkName(installationId)).catch(ignoring('conflict'));
   return dynos.length;
 }
 

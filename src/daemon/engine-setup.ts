@@ -25,13 +25,17 @@ export async function connectEngine(config: Config): Promise<ConnectedEngine> {
 
 /** The one bridge of all builds and dynos of an installation: containers on it can't reach each other. */
 export async function ensureNetwork(engine: ContainerEngine, installationId: string): Promise<string> {
-  const name = `dynodock-${installationId.slice(0, 8)}`;
+  const name = networkName(installationId);
   await engine.ensureNetwork({
     name,
     labels: ownedLabels(installationId, 'network'),
     interContainerTraffic: false,
   });
   return name;
+}
+
+export function networkName(installationId: string): string {
+  return `dynodock-${installationId.slice(0, 8)}`;
 }
 
 /** A copy of the host's bundle inside the data folder, where every engine can mount it from. */

@@ -15,6 +15,10 @@ export function migrate(database: Database, folder = path.join(__dirname, 'migra
       return match === null ? [] : [{ number: Number(match[1]), file }];
     })
     .sort((a, b) => a.number - b.number);
+  // A gap or a number that two files bear would be skipped in silence.
+  migrations.forEach(({ number, file }, index) => {
+    if (number !== index + 1) throw new Error(`migration ${file} does not have the number ${index + 1}`);
+  });
   const newest = migrations.at(-1)?.number ?? 0;
   if (database.schemaVersion > newest) {
     throw new Error(

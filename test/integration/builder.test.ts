@@ -1,16 +1,21 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { homedir, networkInterfaces, tmpdir } from 'node:os';
 import path from 'node:path';
 import { BuildFailure } from '../../src/build/build-failure';
 import { Builder, type BuilderOptions, type BuildRequest, type BuiltSlug } from '../../src/build/builder';
 import { createHostTools } from '../../src/build/host-tools';
 import { ensureStackImages, type StackImages } from '../../src/build/stack-images';
+import type { App } from '../../src/domain/app';
 import type { AppId, BuildId, SlugId } from '../../src/domain/ids';
 import { DockerEngine } from '../../src/engine/docker-engine';
 import { locateEngine } from '../../src/engine/engine-location';
 import { BUILD_LABEL, INSTALLATION_LABEL, ownedLabels } from '../../src/engine/labels';
+import { GitEndpoint } from '../../src/git/endpoint';
+import type { Repositories } from '../../src/git/repositories';
 import { systemClock } from '../../src/lib/clock';
 import { silentLogger } from '../../src/lib/logger';
 import { COMMIT_TIME, TestRepository, writeFiles, type TestFiles } from '../support/git-repository';
@@ -130,6 +135,14 @@ class Project {
 }
 
 const DETECT = 'echo Test';
+
+/** At which containers reach this process. */
+function ownAddress(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((entries) => entries ?? []);
+  const found = addresses.find(({ family, internal }) => family === 'IPv4' && !internal);
+  if (found === undefined) throw new Error('this machine has no address but its loopback');
+  return found.address;
+}
 
 /** Files of a slug's archive, path → content. */
 function unpack(slug: BuiltSlug): Record<string, string> {
@@ -496,7 +509,7 @@ describe('Builder', () => {
   );
 
   test(
-    'fetches a buildpack from an archive and from git, and names what stops it',
+    'names what stops a buildpack from being fetched',
     async () => {
       const p = project({ test: { 'bin/detect': DETECT, 'bin/compile': '' } });
       const failure = await p.failure(
@@ -511,6 +524,68 @@ describe('Builder', () => {
       expect(archive.lines[1]).toMatch(/curl: \(7\)/);
     },
     MINUTE,
+  );
+
+  test(
+    'fetches buildpacks from git, by branch, tag and commit, and from an archive',
+    async () => {
+      const p = project({ test: { 'bin/detect': DETECT, 'bin/compile': '' } });
+      const source = new TestRepository();
+      const version = (text: string): TestFiles => ({
+        'bin/detect': { content: '#!/bin/sh\necho Fetched\n', mode: 0o755 },
+        'bin/compile': { content: `#!/bin/sh\necho "this is ${text}"\n`, mode: 0o755 },
+      });
+      const first = source.commit(version('one'));
+      source.git('tag', 'v1');
+      source.commit(version('two'));
+      // With one folder around everything, as code hosts make them.
+      const archive = execFileSync('git', ['archive', '--format=tar.gz', '--prefix=pack-main/', 'HEAD'], {
+        cwd: source.directory,
+      });
+      const git = new GitEndpoint({
+        repositories: { ensure: async () => path.join(source.directory, '.git') } as unknown as Repositories,
+        receiver: {
+          begin: () => ({ environment: {}, end: async () => undefined }),
+          hooksDir: '/nonexistent',
+        },
+        authenticate: (token) =>
+          token === 'secret' ? { id: p.appId as never, email: 'a@b.example' } : undefined,
+        findApp: () => ({ id: p.appId }) as App,
+        onPushed: () => undefined,
+        logger: silentLogger,
+      });
+      const server = createServer((request, response) => {
+        if (request.url === '/pack.tgz') response.end(archive);
+        else void git.handle(request, response);
+      });
+      await new Promise<void>((resolve) => server.listen(0, resolve));
+      try {
+        const host = `${ownAddress()}:${(server.address() as AddressInfo).port}`;
+        for (const [url, expected] of [
+          [`http://me:secret@${host}/pack.git`, 'two'],
+          [`http://me:secret@${host}/pack.git#main`, 'two'],
+          [`http://me:secret@${host}/pack.git#v1`, 'one'],
+          [`http://me:secret@${host}/pack.git#${first}`, 'one'],
+          [`http://me:secret@${host}/pack.git#${first.slice(0, 10)}`, 'one'],
+          [`http://${host}/pack.tgz`, 'two'],
+        ] as const) {
+          await p.build({ a: '' }, { buildpacks: [url] });
+          expect([url, p.output]).toEqual([url, expect.stringContaining(`this is ${expected}\n`)]);
+          expect(p.output).not.toContain('secret');
+        }
+        const missing = await p.failure(
+          { a: '' },
+          { buildpacks: [`http://me:secret@${host}/pack.git#nosuch`] },
+        );
+        expect(missing.lines[1]).toMatch(/nosuch/);
+      } finally {
+        await git.stop();
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+        source.remove();
+      }
+    },
+    2 * MINUTE,
   );
 
   test(

@@ -138,7 +138,7 @@ describe('docker-compose.yml', () => {
     expect(readdirSync(path.join(platform.data, 'run'))).not.toContain('daemon.json');
     expect(await docker('ps', '-q', ...DYNOS)).toEqual(dyno);
     const all = await platform.dynodock(['down', '--all']);
-    expect(all.stdout).toContain('1 dynos stopped.');
+    expect(all.stdout).toContain('1 dyno stopped.');
     expect(await docker('ps', '-aq', ...DYNOS)).toEqual([]);
   }, 120_000);
 

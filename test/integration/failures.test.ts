@@ -406,7 +406,7 @@ describe('up and down', () => {
       expect(await containers('dyno')).toEqual(dyno);
 
       const all = await platform.dynodock(['down', '--all']);
-      expect(all.stdout).toContain('1 dynos stopped.');
+      expect(all.stdout).toContain('1 dyno stopped.');
       expect(await containers('dyno', '-a')).toEqual([]);
 
       await up();

@@ -22,6 +22,7 @@ import { Logplex } from '../../src/logplex/logplex';
 import { AccountService } from '../../src/platform/account/account';
 import { AppFeatures } from '../../src/platform/app-features/app-features';
 import { Apps } from '../../src/platform/apps/apps';
+import { Authorizations } from '../../src/platform/authorizations/authorizations';
 import { BuildpackInstallations } from '../../src/platform/buildpack-installations/buildpack-installations';
 import { ConfigVarsService } from '../../src/platform/config-vars/config-vars';
 import type { PlatformContext } from '../../src/platform/context';
@@ -107,6 +108,7 @@ export class TestApi {
       account: new AccountService(context),
       apps: new Apps(context, releases, []),
       appFeatures: new AppFeatures(context),
+      authorizations: new Authorizations(context),
       builds: this.#builds(),
       buildpackInstallations: new BuildpackInstallations(context),
       configVars: new ConfigVarsService(context, releases),

@@ -6,7 +6,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { INSTALLATION_LABEL, ROLE_LABEL } from '../../src/engine/labels';
+import { killGroup } from '../../src/lib/process';
 import { Store } from '../../src/store/store';
+import { writeFiles, type TestFiles } from './git-repository';
 
 export const ROOT = path.join(__dirname, '..', '..');
 const MAIN = path.join(ROOT, 'dist', 'main.js');
@@ -16,6 +19,21 @@ export interface CommandResult {
   exitCode: number;
   stdout: string;
   stderr: string;
+}
+
+/** A command that goes on, such as `heroku logs --tail`. */
+export interface RunningCommand {
+  /** What it has printed so far. */
+  output(): string;
+  /** With its exit status. */
+  ended: Promise<number | null>;
+  stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+interface CommandOptions {
+  cwd?: string;
+  env?: Record<string, string>;
+  timeoutMs?: number;
 }
 
 export interface Answer {
@@ -37,6 +55,7 @@ export class TestPlatform {
   #daemon: ChildProcess | undefined;
   #daemonOutput = '';
   #client: Record<string, string> = {};
+  readonly #running = new Set<RunningCommand>();
   readonly #settings: Record<string, string>;
 
   constructor(settings: Record<string, string> = {}) {
@@ -146,36 +165,104 @@ export class TestPlatform {
     await ended;
   }
 
+  async restartDaemon(signal: NodeJS.Signals): Promise<void> {
+    await this.stopDaemon(signal);
+    this.startDaemon();
+    await this.untilAnswering();
+  }
+
   /** Ends everything and removes what it left. */
   async destroy(): Promise<void> {
+    for (const command of this.#running) await command.stop('SIGKILL');
     await this.stopDaemon();
     await this.dynodock(['down', '--all']);
-    await removeInstallation(path.join(this.data, 'dynodock.sqlite'));
+    await removeInstallation(this.installationId);
     rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** undefined before the first start. */
+  get installationId(): string | undefined {
+    const database = path.join(this.data, 'dynodock.sqlite');
+    if (!existsSync(database)) return undefined;
+    const store = Store.open(database);
+    try {
+      return store.settings.get('installation_id');
+    } finally {
+      store.close();
+    }
+  }
+
+  /** Ids of this installation's containers in any state, of dynos or builds. */
+  async containers(role: 'dyno' | 'build'): Promise<string[]> {
+    const filters = [
+      `label=${INSTALLATION_LABEL}=${this.installationId ?? 'none'}`,
+      `label=${ROLE_LABEL}=${role}`,
+    ];
+    const { stdout } = await execute('docker', [
+      'ps',
+      '--all',
+      '--quiet',
+      '--no-trunc',
+      ...filters.flatMap((filter) => ['--filter', filter]),
+    ]);
+    return stdout.split('\n').filter((line) => line !== '');
   }
 
   dynodock(args: string[], env: Record<string, string> = {}): Promise<CommandResult> {
     return execute(process.execPath, [MAIN, ...args], { env: { ...this.environment, ...env } });
   }
 
-  heroku(args: string[], options: { cwd?: string; timeoutMs?: number } = {}): Promise<CommandResult> {
-    return execute(HEROKU, args, { env: this.#client, ...options });
+  heroku(args: string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return execute(HEROKU, args, { ...options, env: { ...this.#client, ...options.env } });
   }
 
-  git(cwd: string, args: string[], options: { timeoutMs?: number } = {}): Promise<CommandResult> {
-    return execute('git', args, { cwd, env: this.#client, ...options });
+  git(cwd: string, args: string[], options: Omit<CommandOptions, 'cwd'> = {}): Promise<CommandResult> {
+    return execute('git', args, { ...options, cwd, env: { ...this.#client, ...options.env } });
   }
 
-  /** A git repository with a copy of a folder of the project, committed on main. */
-  async repository(source: string): Promise<string> {
+  /** The heroku CLI (or git), not waited for. */
+  startCommand(command: 'heroku' | 'git', args: string[], options: { cwd?: string } = {}): RunningCommand {
+    const child = spawn(command === 'heroku' ? HEROKU : command, args, {
+      ...options,
+      env: this.#client,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // A process group of its own, which a signal then goes to, as from a terminal.
+      detached: true,
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
+    }
+    const ended = new Promise<number | null>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', resolve);
+    });
+    const running: RunningCommand = {
+      output: () => output,
+      ended,
+      stop: async (signal = 'SIGTERM') => {
+        killGroup(child, signal);
+        await ended;
+        this.#running.delete(running);
+      },
+    };
+    this.#running.add(running);
+    return running;
+  }
+
+  /** A git repository with a copy of a folder of the project, or with these files, committed on main. */
+  async repository(source: string | TestFiles): Promise<string> {
     const folder = mkdtempSync(path.join(this.dir, 'repo-'));
-    await execute('cp', ['-R', `${path.join(ROOT, source)}/.`, folder]);
     await this.git(folder, ['init', '--quiet', '--initial-branch=main']);
+    if (typeof source === 'string') await execute('cp', ['-R', `${path.join(ROOT, source)}/.`, folder]);
+    else writeFiles(folder, source);
     await this.commit(folder, 'First');
     return folder;
   }
 
-  async commit(folder: string, message: string): Promise<void> {
+  /** Commits the work tree, after changing these files. */
+  async commit(folder: string, message: string, files: TestFiles = {}): Promise<void> {
+    writeFiles(folder, files);
     await this.git(folder, ['add', '--all']);
     const { exitCode, stderr } = await this.git(folder, [
       'commit',
@@ -187,14 +274,16 @@ export class TestPlatform {
     if (exitCode !== 0) throw new Error(stderr);
   }
 
-  push(folder: string, app: string, refspec = 'HEAD:refs/heads/main'): Promise<CommandResult> {
-    return this.git(folder, ['push', `https://localhost:${this.apiPort}/${app}.git`, refspec], {
-      timeoutMs: 300_000,
-    });
+  remote(app: string): string {
+    return `https://localhost:${this.apiPort}/${app}.git`;
   }
 
-  /** One request to an app through the router. */
-  visit(app: string, requestPath = '/', headers: Record<string, string> = {}): Promise<Answer> {
+  push(folder: string, app: string, refspec = 'HEAD:refs/heads/main'): Promise<CommandResult> {
+    return this.git(folder, ['push', this.remote(app), refspec], { timeoutMs: 300_000 });
+  }
+
+  /** One request through the router to an app, by its name or by a domain. */
+  visit(host: string, requestPath = '/', headers: Record<string, string> = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const request = http.get(
         {
@@ -202,7 +291,10 @@ export class TestPlatform {
           port: this.httpPort,
           path: requestPath,
           agent: false,
-          headers: { Host: `${app}.localhost:${this.httpPort}`, ...headers },
+          headers: {
+            Host: `${host.includes('.') ? host : `${host}.localhost`}:${this.httpPort}`,
+            ...headers,
+          },
         },
         (response) => {
           const chunks: Buffer[] = [];
@@ -250,6 +342,11 @@ export async function eventually<T>(
   }
 }
 
+/** What a command has printed, as one line of words: the CLI wraps its messages and sets marks in front. */
+export function words({ stdout, stderr }: CommandResult): string {
+  return `${stdout} ${stderr}`.replace(/›/g, ' ').replace(/\s+/g, ' ').trim();
+}
+
 export function execute(
   command: string,
   args: string[],
@@ -287,13 +384,9 @@ async function freePorts(count: number): Promise<[number, number]> {
 }
 
 /** Containers, volumes, networks and images that bear the installation's id. */
-async function removeInstallation(database: string): Promise<void> {
-  if (!existsSync(database)) return;
-  const store = Store.open(database);
-  const id = store.settings.get('installation_id');
-  store.close();
+async function removeInstallation(id: string | undefined): Promise<void> {
   if (id === undefined) return;
-  const filter = `label=dynodock.installation=${id}`;
+  const filter = `label=${INSTALLATION_LABEL}=${id}`;
   const list = async (...args: string[]): Promise<string[]> =>
     (await execute('docker', [...args, '--filter', filter])).stdout.split('\n').filter((line) => line !== '');
   for (const container of await list('ps', '-aq')) await execute('docker', ['rm', '-f', '-v', container]);

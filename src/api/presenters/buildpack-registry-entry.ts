@@ -3,8 +3,13 @@ import { buildpackUrn } from './buildpack';
 
 const SINCE = '2026-01-01T00:00:00.000Z';
 
+export interface RegistryEntry extends BundledBuildpack {
+  /** Does it come with dynodock, or is it fetched by each build? */
+  origin: 'bundled' | 'fetched';
+}
+
 /** Fields: those that @heroku/buildpack-registry 1.0 reads. */
-export function presentRegistryEntry(buildpack: BundledBuildpack): Record<string, unknown> {
+export function presentRegistryEntry(buildpack: RegistryEntry): Record<string, unknown> {
   const [namespace = '', name = ''] = buildpack.name.split('/');
   return {
     // What `heroku buildpacks:set` stores.
@@ -15,20 +20,20 @@ export function presentRegistryEntry(buildpack: BundledBuildpack): Record<string
     id: buildpack.name,
     name,
     namespace,
-    source: { type: 'bundled', owner: namespace, repo: name },
-    support: { method: 'website', address: 'bundled with dynodock' },
+    source: { type: buildpack.origin, owner: namespace, repo: name },
+    support: { method: 'website', address: `${buildpack.origin} by dynodock` },
     two_factor_authentication: false,
     updated_at: SINCE,
   };
 }
 
-/** A bundled buildpack has one revision: the one that came with this dynodock. */
-export function presentRegistryRevision(buildpack: BundledBuildpack): Record<string, unknown> {
+/** The one that came with this dynodock, or the newest. */
+export function presentRegistryRevision(buildpack: RegistryEntry): Record<string, unknown> {
   return {
     buildpack: { id: buildpack.name },
     created_at: SINCE,
     id: `${buildpack.name}@1`,
-    license: 'MIT',
+    license: buildpack.origin === 'bundled' ? 'MIT' : 'unknown',
     release: 1,
     status: 'published',
     updated_at: SINCE,

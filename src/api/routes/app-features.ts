@@ -1,4 +1,5 @@
 import { Router } from 'express';
+import { notSupported } from '../../domain/errors';
 import { accountOf } from '../auth';
 import { sendList } from '../lists';
 import { presentAppFeature } from '../presenters/app-feature';
@@ -13,6 +14,12 @@ export function appFeatureRoutes({ apps, appFeatures }: Pick<ApiServices, 'apps'
   router.get('/apps/:app/features', (req, res) => {
     const features = appFeatures.list(apps.find(req.params.app));
     sendList(req, res, features, { name: (item) => item.name, id: (item) => item.id }, presentAppFeature);
+  });
+
+  // What `heroku ps:exec` and its kin ask for first (contract, section 3.3).
+  router.get('/apps/:app/features/runtime-heroku-exec', (req) => {
+    apps.find(req.params.app);
+    throw notSupported('dynodock does not support heroku ps:exec, ps:copy, ps:forward and ps:socks.');
   });
 
   router.get('/apps/:app/features/:feature', (req, res) => {

@@ -1,23 +1,39 @@
 import { Router } from 'express';
 import { notFound } from '../../domain/errors';
-import { presentRegistryEntry, presentRegistryRevision } from '../presenters/buildpack-registry-entry';
+import {
+  presentRegistryEntry,
+  presentRegistryRevision,
+  type RegistryEntry,
+} from '../presenters/buildpack-registry-entry';
 import type { BundledBuildpack } from '../services';
 
+/** Heroku's own on GitHub. Builds fetch what is not bundled (build/buildpacks.ts). */
+const OFFICIAL = [
+  'ruby', 'nodejs', 'clojure', 'python', 'java', 'gradle', 'scala', 'php', 'go', 'dotnet',
+  'apt', 'chrome-for-testing', 'google-chrome', 'nginx', 'pgbouncer', 'static',
+].map((name) => `heroku/${name}`); // prettier-ignore
+/** Anybody else's may exist: Heroku's registry, which knows, is only asked when an app is built. */
+const OF_OTHERS = /^(?!heroku\/)[\w.-]+\/[\w.-]+$/;
+const FETCHED = 'Fetched from where Heroku has it when an app is built.';
+
 /**
- * The buildpack registry, with the bundled buildpacks as its contents. The CLI asks it, without a token, what
- * `heroku buildpacks:set heroku/nodejs` means; HEROKU_BUILDPACK_REGISTRY_URL points it here.
+ * The buildpack registry: lists the bundled buildpacks, and knows by name those that builds fetch. The CLI asks it,
+ * without a token, what `heroku buildpacks:set heroku/nodejs` means; HEROKU_BUILDPACK_REGISTRY_URL points it here.
  */
 export function buildpackRegistryRoutes(bundled: readonly BundledBuildpack[]): Router {
   const router = Router();
-  const find = (name: string): BundledBuildpack => {
+  const find = (name: string): RegistryEntry => {
     const found = bundled.find((buildpack) => buildpack.name === name);
-    if (found === undefined) throw notFound('buildpack');
-    return found;
+    if (found !== undefined) return { ...found, origin: 'bundled' };
+    if (!OFFICIAL.includes(name) && !OF_OTHERS.test(name)) throw notFound('buildpack');
+    return { name, description: FETCHED, origin: 'fetched' };
   };
 
   router.get('/buildpacks', (req, res) => {
     res.json(
-      bundled.filter(matching(new URL(req.url, 'http://localhost').searchParams)).map(presentRegistryEntry),
+      bundled
+        .filter(matching(new URL(req.url, 'http://localhost').searchParams))
+        .map((buildpack) => presentRegistryEntry({ ...buildpack, origin: 'bundled' })),
     );
   });
 

@@ -18,6 +18,7 @@ const OF_THE_ACCOUNT = [
   '/addons',
   '/enterprise-accounts',
   '/oauth/clients',
+  '/oauth/sessions',
   '/pipeline-couplings',
   '/pipelines',
   '/spaces',

@@ -6,8 +6,6 @@ import { schemaLinks } from '../schema/heroku-schema';
 const BEYOND_THE_SCHEMA: readonly (readonly [method: string, path: string, resource: string])[] = [
   ['POST', '/account/keys', 'key'],
   ['DELETE', '/account/keys/:key', 'key'],
-  ['GET', '/oauth/sessions', 'oauth-session'],
-  ['DELETE', '/oauth/sessions/:session', 'oauth-session'],
   ['PUT', '/apps/:app/pre-authorizations', 'pre-authorization'],
   ['GET', '/addons/:addon/config/:config', 'add-on-config'],
   ['GET', '/apps/:app/addons/:addon/sso', 'add-on sign-on'],
@@ -37,7 +35,7 @@ export function unsupportedRoutes(): Router {
       throw notSupported(`dynodock does not support this yet: ${what} (${req.method} ${req.path}).`);
     });
   };
-  for (const link of schemaLinks()) refuse(link.method, link.path, `${link.resource}, ${link.title}`);
+  for (const link of schemaLinks()) refuse(link.method, link.path, link.resource);
   for (const [method, path, resource] of BEYOND_THE_SCHEMA) refuse(method, path, resource);
   return router;
 }

@@ -1,7 +1,7 @@
-import { createHash, randomBytes } from 'node:crypto';
 import type { Account } from '../../domain/account';
 import type { AccountId } from '../../domain/ids';
 import type { PlatformContext } from '../context';
+import { createToken, hashToken } from './token';
 
 /** The one local user and the tokens by which clients act for it. */
 export class AccountService {
@@ -31,21 +31,19 @@ export class AccountService {
 
   authenticate(token: string): Account | undefined {
     if (token === '') return undefined;
-    return this.#context.store.accounts.findByToken(hash(token));
+    const { store, clock } = this.#context;
+    return store.accounts.findByToken(hashToken(token), clock.now());
   }
 
   /** Makes a token; it can't be read again later. */
   issueToken(account: Account, description: string): string {
     const { store, clock, newId } = this.#context;
-    const token = randomBytes(24).toString('hex');
+    const { token, tokenSha256 } = createToken();
+    const now = clock.now();
     store.accounts.authorize(
-      { id: newId(), accountId: account.id, description, createdAt: clock.now() },
-      hash(token),
+      { id: newId(), accountId: account.id, description, expiresAt: null, createdAt: now, updatedAt: now },
+      tokenSha256,
     );
     return token;
   }
-}
-
-function hash(token: string): string {
-  return createHash('sha256').update(token).digest('hex');
 }

@@ -1,6 +1,6 @@
 import type { Actor } from '../../domain/account';
 import { assertAppName, generateAppName, type App } from '../../domain/app';
-import { invalidParams, notFound } from '../../domain/errors';
+import { invalidParams, notFound, notSupported } from '../../domain/errors';
 import { isUuid, type AppId, type DomainId } from '../../domain/ids';
 import { DEFAULT_STACK, isStackName, STACK_NAMES, type StackName } from '../../domain/stack';
 import { record, type PlatformContext } from '../context';
@@ -84,11 +84,11 @@ export class Apps {
         updatedAt: now,
       });
       record(this.#context, created.id, actor, 'app.create', { name, stack });
+      // Heroku's first two releases (Dev Center "Releases"), so that the first deploy is v3.
+      this.#releases.create(actor, created, { description: 'Initial release' });
+      this.#releases.create(actor, created, { description: 'Enable Logplex' });
       return created;
     });
-    // Heroku's first two releases (Dev Center "Releases"), so that the first deploy is v3.
-    this.#releases.create(actor, app, { description: 'Initial release' });
-    this.#releases.create(actor, app, { description: 'Enable Logplex' });
     changed(app.id);
     return this.find(app.id);
   }
@@ -172,6 +172,9 @@ export class Apps {
 function parseStack(text: string): StackName {
   if (!isStackName(text)) {
     throw invalidParams(`Stack ${text} is not available. Available stacks: ${STACK_NAMES.join(', ')}.`);
+  }
+  if (text === 'container') {
+    throw notSupported('dynodock does not build apps of the container stack (heroku.yml) yet.');
   }
   return text;
 }

@@ -6,6 +6,11 @@ import { record, type PlatformContext } from '../context';
 /** `heroku/nodejs`, a URN, or a URL of a git repository or archive. */
 const BUILDPACK = /^(urn:buildpack:[\w.-]+\/[\w.-]+|[\w.-]+\/[\w.-]+|(https?|git|ssh|file):\/\/\S+|git@\S+)$/;
 
+/** URLs may carry a user and password, which the audit trail must not hold. */
+function withoutCredentials(url: string): string {
+  return url.replace(/^(\w+:\/\/)[^/@]*@/, '$1');
+}
+
 /** The buildpacks that an app's next build runs, in order. */
 export class BuildpackInstallations {
   readonly #context: PlatformContext;
@@ -27,7 +32,9 @@ export class BuildpackInstallations {
     if (new Set(urls).size !== urls.length) throw invalidParams('The same buildpack is listed twice.');
     store.transaction(() => {
       store.buildpackInstallations.replace(app.id, urls);
-      record(this.#context, app.id, actor, 'buildpack-installations.update', { buildpacks: [...urls] });
+      record(this.#context, app.id, actor, 'buildpack-installations.update', {
+        buildpacks: urls.map(withoutCredentials),
+      });
     });
     return this.get(app);
   }

@@ -7,10 +7,11 @@ import type { Actor } from '../../domain/account';
 import type { App } from '../../domain/app';
 import type { Build } from '../../domain/build';
 import { applyConfigVarChanges } from '../../domain/config-vars';
-import { notFound, PlatformError } from '../../domain/errors';
+import { conflict, notFound, PlatformError } from '../../domain/errors';
 import { isUuid, type AppId, type BuildId, type SlugId } from '../../domain/ids';
 import type { Release } from '../../domain/release';
 import type { Slug } from '../../domain/slug';
+import { EngineError } from '../../engine/engine';
 import { deferred, type Deferred } from '../../lib/deferred';
 import { describeError, type Logger } from '../../lib/logger';
 import type { AppResources } from '../apps/apps';
@@ -19,7 +20,7 @@ import type { Releases } from '../releases/releases';
 import { BuildOutputs, type OpenOutput } from './build-outputs';
 
 export interface BuildsOptions {
-  builder: Pick<Builder, 'build' | 'sweep' | 'removeApp'>;
+  builder: Pick<Builder, 'build' | 'sweep' | 'purgeCache' | 'removeApp'>;
   releases: Pick<Releases, 'deploy'>;
   /** Keeps what builds print. */
   outputDir: string;
@@ -159,6 +160,17 @@ export class Builds implements AppResources {
     return build === undefined ? undefined : this.#outputs.read(build.appId, id);
   }
 
+  /** `heroku builds:cache:purge`: the next build starts from nothing. */
+  async purgeCache(actor: Actor, app: App): Promise<void> {
+    try {
+      await this.#options.builder.purgeCache(app.id);
+    } catch (error) {
+      if (!(error instanceof EngineError && error.kind === 'conflict')) throw error;
+      throw conflict('A build of this app is using the cache. Try again once it has ended.');
+    }
+    record(this.#context, app.id, actor, 'build-cache.purge');
+  }
+
   /** The app is gone. */
   async remove(app: App): Promise<void> {
     await this.#cancel((job) => job.build.appId === app.id);
@@ -296,7 +308,7 @@ export class Builds implements AppResources {
         // Detected once, kept from then on (Dev Center "Buildpacks").
         if (
           store.buildpackInstallations.get(app.id).length === 0 &&
-          !('BUILDPACK_URL' in store.configVars.get(app.id))
+          !Object.hasOwn(store.configVars.get(app.id), 'BUILDPACK_URL')
         ) {
           store.buildpackInstallations.replace(app.id, built.buildpacks);
         }
@@ -310,7 +322,7 @@ export class Builds implements AppResources {
   #applyFirstDeploy(app: App, built: BuiltSlug): string[] {
     const { store } = this.#context;
     const current = store.configVars.get(app.id);
-    const missing = Object.entries(built.configVars).filter(([key]) => !(key in current));
+    const missing = Object.entries(built.configVars).filter(([key]) => !Object.hasOwn(current, key));
     if (missing.length > 0) {
       try {
         store.configVars.replace(app.id, applyConfigVarChanges(current, Object.fromEntries(missing)).vars);

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { App } from '../../../src/domain/app';
 import type { Release } from '../../../src/domain/release';
+import { hashToken } from '../../../src/platform/account/token';
 import { TestApi } from '../../support/api';
 import { expectToMatchSchema } from '../../support/schema';
 
@@ -26,6 +27,89 @@ function expectError(answer: { status: number; body: unknown }, status: number, 
 function column(body: Record<string, unknown>[], property: string): unknown[] {
   return body.map((entry) => entry[property]);
 }
+
+describe('authorizations', () => {
+  test('are made, listed, described and revoked', async () => {
+    const made = await api.post('/oauth/authorizations', { description: 'For a script', scope: ['global'] });
+    expect(made.status).toBe(201);
+    expectToMatchSchema('oauth-authorization', made.body);
+    const token = made.body.access_token.token as string;
+    expect(made.body.access_token.expires_in).toBeNull();
+    const asScript = { headers: { Authorization: `Bearer ${token}` } };
+    expect((await api.request('GET', '/account', asScript)).status).toBe(200);
+
+    const changed = await api.patch(`/oauth/authorizations/${made.body.id}`, { description: 'For another' });
+    expectToMatchSchema('oauth-authorization', changed.body);
+    const list = await api.get('/oauth/authorizations');
+    expectToMatchSchema('oauth-authorization', list.body[0]);
+    expect(column(list.body, 'description').sort()).toEqual(['For another', 'tests']);
+
+    const revoked = await api.delete(`/oauth/authorizations/${made.body.id}`);
+    expect(revoked.body.description).toBe('For another');
+    expect((await api.request('GET', '/account', asScript)).status).toBe(401);
+    expectError(await api.delete(`/oauth/authorizations/${made.body.id}`), 404, 'not_found');
+  });
+
+  test('show a token only to whoever just made it or uses it', async () => {
+    const made = await api.post('/oauth/authorizations', { description: 'other' });
+    const list = await api.get('/oauth/authorizations');
+    const tokens = Object.fromEntries(
+      (list.body as { description: string; access_token: { token?: string } }[]).map((entry) => [
+        entry.description,
+        entry.access_token.token,
+      ]),
+    );
+    expect(tokens).toEqual({ tests: api.token, other: undefined });
+    const { body } = await api.get(`/oauth/authorizations/${made.body.id}`);
+    expect(body.access_token).not.toHaveProperty('token');
+  });
+
+  test('expire, as the CLI asks for it: in seconds, as text', async () => {
+    const { body } = await api.post('/oauth/authorizations', { expires_in: '3600' });
+    expect(body.access_token.expires_in).toBeGreaterThan(3590);
+    expect(api.services.account.authenticate(body.access_token.token as string)).toEqual(api.account);
+    const now = new Date(Date.now() + 3_601_000);
+    expect(api.store.accounts.findByToken(hashToken(body.access_token.token as string), now)).toBeUndefined();
+
+    for (const expiresIn of ['soon', '0', -1, 1.5]) {
+      expectError(await api.post('/oauth/authorizations', { expires_in: expiresIn }), 422, 'invalid_params');
+    }
+  });
+
+  test('get a new token by rotation, and the old one ends', async () => {
+    const made = await api.post('/oauth/authorizations', { description: 'other' });
+    const rotated = await api.post(`/oauth/authorizations/${made.body.id}/actions/regenerate-tokens`);
+    expectToMatchSchema('oauth-authorization', rotated.body);
+    expect(api.services.account.authenticate(made.body.access_token.token as string)).toBeUndefined();
+    expect(api.services.account.authenticate(rotated.body.access_token.token as string)).toEqual(api.account);
+  });
+
+  test('in use are neither revoked nor rotated, and known as ~', async () => {
+    const { body } = await api.get('/oauth/authorizations/~');
+    expect(body).toMatchObject({ description: 'tests', access_token: { token: api.token } });
+    expectError(await api.delete(`/oauth/authorizations/${body.id}`), 403, 'forbidden');
+    expectError(
+      await api.post(`/oauth/authorizations/${body.id}/actions/regenerate-tokens`),
+      403,
+      'forbidden',
+    );
+    expect((await api.get('/account')).status).toBe(200);
+  });
+
+  test('have no scope but global, and no client', async () => {
+    expectError(await api.post('/oauth/authorizations', { scope: ['read'] }), 501, 'not_supported');
+    const { body } = await api.get('/oauth/authorizations/~');
+    const change = { client: { id: 'x', secret: 'y' } };
+    expectError(await api.patch(`/oauth/authorizations/${body.id}`, change), 501, 'not_supported');
+  });
+
+  test('come without sessions, so that heroku logout goes on', async () => {
+    expect((await api.get('/oauth/sessions')).body).toEqual([]);
+    const answer = await api.delete('/oauth/sessions/~');
+    expectError(answer, 404, 'not_found');
+    expect(answer.body.resource).toBe('session');
+  });
+});
 
 describe('account', () => {
   test('is known as ~, by email and by id', async () => {
@@ -100,8 +184,12 @@ describe('apps', () => {
     expect(generated.body.name).toMatch(/^[a-z]+-[a-z]+-\d{5}$/);
   });
 
+  test('of the container stack are refused for now', async () => {
+    expectError(await api.post('/apps', { stack: 'container' }), 501, 'not_supported');
+  });
+
   test('may name their stack and region by id', async () => {
-    const [stack] = (await api.get('/stacks')).body;
+    const stack = (await api.get('/stacks')).body.find(({ name }: { name: string }) => name === 'heroku-22');
     const [region] = (await api.get('/regions')).body;
     const answer = await api.post('/apps', { stack: stack.id, region: region.id });
     expect(answer.body).toMatchObject({ stack: { name: stack.name }, region: { name: region.name } });
@@ -435,6 +523,19 @@ describe('buildpack installations', () => {
   ])('are not replaced by %j', async (body) => {
     expectError(await api.put('/apps/demo/buildpack-installations', body), 422, 'invalid_params');
   });
+
+  test('are explained when the CLI found no buildpack of the name', async () => {
+    const { body } = await api.put('/apps/demo/buildpack-installations', { updates: [{}] });
+    expect(body.message).toBe(
+      "There is no buildpack of that name. dynodock comes with heroku/nodejs, heroku/procfile, fetches Heroku's other ones, and takes the URL of any git repository.",
+    );
+  });
+});
+
+test('heroku ps:exec is refused in words', async () => {
+  const answer = await api.get('/apps/demo/features/runtime-heroku-exec');
+  expectError(answer, 501, 'not_supported');
+  expect(answer.body.message).toContain('heroku ps:exec');
 });
 
 describe('buildpack registry', () => {
@@ -453,6 +554,11 @@ describe('buildpack registry', () => {
     expect(revisions.body).toMatchObject([{ release: 1, status: 'published', license: 'MIT' }]);
     const readme = await api.request('GET', '/buildpacks/heroku%2Fnodejs/readme', { anonymous: true });
     expect(Buffer.from(readme.body.content, readme.body.encoding).toString()).toBe('Node.js apps\n');
+  });
+
+  test.each(['heroku/python', 'acme/turbo'])('knows %s, which builds fetch', async (name) => {
+    const { body } = await api.request('GET', `/buildpacks/${encodeURIComponent(name)}`, { anonymous: true });
+    expect(body).toMatchObject({ blob_url: `urn:buildpack:${name}`, source: { type: 'fetched' } });
   });
 
   test.each([

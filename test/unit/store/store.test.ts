@@ -1,9 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import type { App } from '../../../src/domain/app';
 import type { AccountId, AppId, ReleaseId, SlugId } from '../../../src/domain/ids';
 import type { NewRelease } from '../../../src/store/releases';
 import { Store } from '../../../src/store/store';
-import { isUniqueViolation } from '../../../src/store/database';
+import { Database, isUniqueViolation } from '../../../src/store/database';
+import { migrate } from '../../../src/store/migrate';
 
 const AT = new Date('2026-01-02T03:04:05.678Z');
 
@@ -44,6 +48,26 @@ function aRelease(app: App, more: Partial<NewRelease> = {}): NewRelease {
     ...more,
   };
 }
+
+describe('migrate', () => {
+  test('refuses files that bear the same number, which would be skipped', () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'dynodock-migrations-'));
+    writeFileSync(path.join(folder, '0001-a.sql'), 'CREATE TABLE a (x) ;');
+    writeFileSync(path.join(folder, '0001-b.sql'), 'CREATE TABLE b (x) ;');
+    const database = new Database(':memory:');
+    expect(() => migrate(database, folder)).toThrow('migration 0001-b.sql does not have the number 2');
+    expect(database.schemaVersion).toBe(0);
+    database.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  test('refuses a database that a newer version has written', () => {
+    const database = new Database(':memory:');
+    database.schemaVersion = 9999;
+    expect(() => migrate(database)).toThrow('written by a newer dynodock');
+    database.close();
+  });
+});
 
 describe('Store', () => {
   let store: Store;

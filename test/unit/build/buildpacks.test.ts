@@ -1,0 +1,84 @@
+import { detectableBuildpacks, resolveBuildpack, type BuildpackCatalog } from '../../../src/build/buildpacks';
+import { BuildFailure } from '../../../src/build/build-failure';
+
+const catalog: BuildpackCatalog = {
+  bundled: new Map([
+    ['heroku/procfile', '/bp/procfile'],
+    ['heroku/nodejs', '/bp/nodejs'],
+    ['heroku/ruby', '/bp/ruby'],
+  ]),
+  allowLocal: false,
+};
+
+describe('resolveBuildpack', () => {
+  test.each([
+    'heroku/nodejs',
+    'urn:buildpack:heroku/nodejs',
+    'https://github.com/heroku/heroku-buildpack-nodejs',
+    'https://github.com/heroku/heroku-buildpack-nodejs.git',
+    'https://buildpack-registry.s3.amazonaws.com/buildpacks/heroku/nodejs.tgz',
+  ])('knows %s as the bundled one', (text) => {
+    expect(resolveBuildpack(text, catalog)).toEqual({
+      kind: 'directory',
+      name: 'heroku/nodejs',
+      directory: '/bp/nodejs',
+    });
+  });
+
+  test.each([
+    ['heroku/python', { kind: 'git', url: 'https://github.com/heroku/heroku-buildpack-python.git', ref: '' }],
+    [
+      'heroku-community/nginx',
+      {
+        kind: 'archive',
+        url: 'https://buildpack-registry.s3.amazonaws.com/buildpacks/heroku-community/nginx.tgz',
+      },
+    ],
+    ['https://example.com/a/b.git#v1.2', { kind: 'git', url: 'https://example.com/a/b.git', ref: 'v1.2' }],
+    ['https://example.com/a/b', { kind: 'git', url: 'https://example.com/a/b', ref: '' }],
+    ['https://example.com/b.tar.gz?x=1', { kind: 'archive', url: 'https://example.com/b.tar.gz?x=1' }],
+  ])('finds %s elsewhere', (text, expected) => {
+    expect(resolveBuildpack(text, catalog)).toEqual({ ...expected, name: text });
+  });
+
+  // A fixed version is not what is bundled.
+  test('fetches an official one of which a version is wanted', () => {
+    expect(resolveBuildpack('https://github.com/heroku/heroku-buildpack-nodejs#v200', catalog).kind).toBe(
+      'git',
+    );
+  });
+
+  test('keeps credentials for fetching and out of the name', () => {
+    expect(resolveBuildpack('https://me:secret@example.com/b.git', catalog)).toMatchObject({
+      name: 'https://example.com/b.git',
+      url: 'https://me:secret@example.com/b.git',
+    });
+  });
+
+  test.each([
+    ['file:///etc', /not enabled/],
+    ['ssh://git@example.com/x', /not supported/],
+    ['no url', /no URL/],
+    ['https://example.com/x.git#--upload-pack=evil', /no git reference/],
+    ['https://example.com/x.git#a%1fb', /no git reference/],
+  ])('refuses %s', (text, reason) => {
+    expect(() => resolveBuildpack(text, catalog)).toThrow(reason);
+    expect(() => resolveBuildpack(text, catalog)).toThrow(BuildFailure);
+  });
+
+  test('takes folders of this machine where that is enabled', () => {
+    expect(resolveBuildpack('file:///srv/my%20pack', { ...catalog, allowLocal: true })).toEqual({
+      kind: 'directory',
+      name: 'file:///srv/my%20pack',
+      directory: '/srv/my pack',
+    });
+  });
+});
+
+test('an app without buildpacks is tried with the languages first, in the order of Heroku', () => {
+  expect(detectableBuildpacks(catalog).map(({ name }) => name)).toEqual([
+    'heroku/ruby',
+    'heroku/nodejs',
+    'heroku/procfile',
+  ]);
+});

@@ -1,0 +1,373 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { BuildFailure } from '../../../src/build/build-failure';
+import type { BuildRequest, BuiltSlug } from '../../../src/build/builder';
+import type { BuildOutput } from '../../../src/build/output';
+import type { Account } from '../../../src/domain/account';
+import type { App } from '../../../src/domain/app';
+import type { DynoSizeName } from '../../../src/domain/dyno-size';
+import type { AccountId, AppId, BuildId } from '../../../src/domain/ids';
+import { EngineError } from '../../../src/engine/engine';
+import { silentLogger, type Logger } from '../../../src/lib/logger';
+import { Logplex } from '../../../src/logplex/logplex';
+import { Builds, type NewBuild } from '../../../src/platform/builds/builds';
+import type { PlatformContext } from '../../../src/platform/context';
+import { Releases } from '../../../src/platform/releases/releases';
+import { Store } from '../../../src/store/store';
+import { FakeClock } from '../../support/fake-clock';
+
+const COMMIT = '2c3a0b2d'.padEnd(40, '0');
+const BUILT: BuiltSlug = {
+  checksum: 'SHA256:00',
+  size: 1000,
+  archivePath: '/nonexistent/slug.tgz',
+  image: 'dynodock/slug:x',
+  processTypes: { web: 'node .' },
+  buildpackProvidedDescription: 'Node.js',
+  buildpacks: ['heroku/nodejs'],
+  configVars: {},
+  addons: [],
+  timings: { containerMs: 1, sourceMs: 1, compileMs: 1, slugMs: 1, imageMs: 1 },
+};
+
+type Work = (output: BuildOutput, signal: AbortSignal) => Promise<BuiltSlug>;
+
+/** Does what each test says, by app. */
+class FakeBuilder {
+  readonly requests: BuildRequest[] = [];
+  readonly works = new Map<AppId, Work[]>();
+  readonly removed: AppId[] = [];
+  sweepError: Error | undefined;
+  purgeError: Error | undefined;
+
+  async build(request: BuildRequest, output: BuildOutput, signal: AbortSignal): Promise<BuiltSlug> {
+    this.requests.push(request);
+    const work = this.works.get(request.appId)?.shift();
+    return work === undefined ? BUILT : work(output, signal);
+  }
+  async sweep(): Promise<{ containers: number }> {
+    if (this.sweepError !== undefined) throw this.sweepError;
+    return { containers: 0 };
+  }
+  async purgeCache(): Promise<void> {
+    if (this.purgeError !== undefined) throw this.purgeError;
+  }
+  async removeApp(appId: AppId): Promise<void> {
+    this.removed.push(appId);
+  }
+}
+
+const untilCanceled: Work = (_output, signal) =>
+  new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(new BuildFailure('canceled', 'The build was canceled.')));
+  });
+
+describe('Builds', () => {
+  let directory: string;
+  let store: Store;
+  let context: PlatformContext;
+  let builder: FakeBuilder;
+  let builds: Builds;
+  let user: Account;
+  let errors: unknown[];
+
+  beforeEach(() => {
+    directory = mkdtempSync(path.join(tmpdir(), 'dynodock-builds-'));
+    store = Store.open(':memory:');
+    const clock = new FakeClock();
+    context = {
+      store,
+      clock,
+      logplex: new Logplex(clock),
+      dynoManager: { kick: () => undefined, restart: () => 0, discard: async () => undefined },
+      newId: () => randomUUID(),
+      random: () => 0,
+      settings: {
+        defaultDynoSize: 'eco' as DynoSizeName,
+        appDomain: 'localhost',
+        routerHttpPort: 80,
+        apiPort: 5700,
+      },
+      changed: () => undefined,
+    };
+    user = { id: randomUUID() as AccountId, email: 'me@example.com', createdAt: clock.now() };
+    store.accounts.insert(user);
+    builder = new FakeBuilder();
+    errors = [];
+    builds = make();
+  });
+  afterEach(async () => {
+    await builds.stop();
+    store.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  function make(): Builds {
+    const logger: Logger = { ...silentLogger, error: (_message, fields) => void errors.push(fields) };
+    return new Builds(context, {
+      builder,
+      releases: new Releases(context),
+      outputDir: path.join(directory, 'output'),
+      webUrl: (app) => `http://${app.name}.localhost/`,
+      outputUrl: (app, id) => `http://localhost/apps/${app.name}/builds/${id}`,
+      logger,
+    });
+  }
+
+  function anApp(name = 'demo'): App {
+    const app: App = {
+      id: randomUUID() as AppId,
+      name,
+      ownerId: user.id,
+      stack: 'heroku-22',
+      buildStack: 'heroku-24',
+      maintenance: false,
+      buildpackProvidedDescription: null,
+      slugSize: 0,
+      repoSize: 0,
+      createdAt: context.clock.now(),
+      updatedAt: context.clock.now(),
+      releasedAt: null,
+    };
+    store.apps.insert(app);
+    return app;
+  }
+
+  function input(more: Partial<NewBuild> = {}): NewBuild {
+    return {
+      source: { repositoryDir: '/repo', commit: COMMIT, environment: {}, commitTime: new Date(0) },
+      version: COMMIT,
+      versionDescription: 'Subject',
+      ...more,
+    };
+  }
+
+  async function read(id: BuildId): Promise<string> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of builds.outputStream(id) ?? []) chunks.push(chunk);
+    return Buffer.concat(chunks).toString();
+  }
+
+  const logged = (app: App): string[] =>
+    context.logplex.history(app.id, {}, 100).map(({ line }) => line.text);
+
+  /** Queues what the app's next builds do. */
+  function next(app: App, ...works: Work[]): void {
+    builder.works.set(app.id, works);
+  }
+
+  test('releases what was built', async () => {
+    const app = anApp();
+    store.configVars.replace(app.id, { A: '1' });
+    next(app, async (output) => {
+      await output.write('building');
+      return BUILT;
+    });
+    const { build, ended } = builds.create(user, app, input());
+    expect(build).toMatchObject({ status: 'pending', stack: 'heroku-24', version: COMMIT, buildpacks: [] });
+    const done = await ended;
+    expect(await read(build.id)).toBe(
+      'building\n-----> Launching...\n       Released v1\n       http://demo.localhost/ deployed to Heroku\n',
+    );
+    expect(builder.requests[0]).toMatchObject({ configVars: { A: '1' }, buildpacks: [], stack: 'heroku-24' });
+    expect(done).toMatchObject({ status: 'succeeded', buildpacks: ['heroku/nodejs'] });
+    const release = store.releases.current(app.id);
+    expect(release).toMatchObject({
+      version: 1,
+      id: done.releaseId,
+      slugId: done.slugId,
+      description: 'Deploy 2c3a0b2d',
+    });
+    expect(store.slugs.of(app.id)).toEqual([
+      expect.objectContaining({
+        id: builder.requests[0]?.slugId,
+        commit: COMMIT,
+        commitDescription: 'Subject',
+      }),
+    ]);
+    expect(store.apps.get(app.id)).toMatchObject({ stack: 'heroku-24', slugSize: 1000 });
+    expect(store.buildpackInstallations.get(app.id)).toEqual(['heroku/nodejs']);
+    expect(logged(app)).toEqual(
+      expect.arrayContaining([
+        'Build started by user me@example.com',
+        'Build succeeded',
+        'Deploy 2c3a0b2d by user me@example.com',
+      ]),
+    );
+    expect(store.events.of(app.id).map(({ kind }) => kind)).toEqual(
+      expect.arrayContaining(['build.create', 'build.succeed', 'release.create']),
+    );
+  });
+
+  test('says why a build failed and releases nothing', async () => {
+    const app = anApp();
+    next(app, async (output) => {
+      await output.write('half a line');
+      throw new BuildFailure('compile', 'Push rejected, failed to compile Node.js app.');
+    });
+    const { build, ended } = builds.create(user, app, input());
+    expect(await ended).toMatchObject({
+      status: 'failed',
+      failure: 'Push rejected, failed to compile Node.js app.',
+    });
+    expect(await read(build.id)).toBe(
+      'half a line\n !     Push rejected, failed to compile Node.js app.\n\n !     Push failed\n',
+    );
+    expect(store.releases.of(app.id)).toEqual([]);
+    expect(logged(app).at(-1)).toBe(
+      `Build failed -- check your build output: http://localhost/apps/demo/builds/${build.id}`,
+    );
+    expect(errors).toEqual([]);
+  });
+
+  test('tells a fault from a failure, and tells the client no details of it', async () => {
+    const app = anApp();
+    next(app, () => Promise.reject(new TypeError('secret detail')));
+    const { build, ended } = builds.create(user, app, input());
+    expect((await ended).status).toBe('failed');
+    expect(await read(build.id)).toMatch(/Internal error in build/);
+    expect(await read(build.id)).not.toContain('secret');
+    expect(errors).toHaveLength(1);
+  });
+
+  test('runs one build of an app at a time, saying that the next one waits', async () => {
+    const app = anApp();
+    let finish: () => void = () => undefined;
+    next(app, () => new Promise((resolve) => (finish = () => resolve(BUILT))));
+    const first = builds.create(user, app, input());
+    const second = builds.create(user, app, input());
+    expect(builder.requests).toHaveLength(1);
+    finish();
+    await Promise.all([first.ended, second.ended]);
+    expect(await read(second.build.id)).toMatch(
+      /^ ! {5}Another build is in progress for this app; waiting for it to finish\.\.\.\n-----> Launching/,
+    );
+    expect(store.releases.of(app.id).map(({ version }) => version)).toEqual([1, 2]);
+  });
+
+  test('runs builds of two apps at once, and no third', async () => {
+    const apps = [anApp('one'), anApp('two'), anApp('three')];
+    let finish: () => void = () => undefined;
+    next(apps[0]!, () => new Promise((resolve) => (finish = () => resolve(BUILT))));
+    next(apps[1]!, untilCanceled);
+    const started = apps.map((app) => builds.create(user, app, input()));
+    expect(builder.requests).toHaveLength(2);
+    finish();
+    expect((await started[2]!.ended).status).toBe('succeeded');
+    expect(builds.find(apps[1]!, started[1]!.build.id).status).toBe('pending');
+  });
+
+  test('calls off a build that runs and one that waits', async () => {
+    const app = anApp();
+    next(app, untilCanceled);
+    const canceled = [new AbortController(), new AbortController()];
+    const [first, second] = canceled.map(({ signal }) => builds.create(user, app, input({ signal })));
+    canceled[1]!.abort();
+    expect(await second!.ended).toMatchObject({ status: 'failed', failure: 'The build was canceled.' });
+    expect(builds.find(app, first!.build.id).status).toBe('pending');
+    canceled[0]!.abort();
+    expect((await first!.ended).status).toBe('failed');
+    expect((await builds.create(user, app, input()).ended).status).toBe('succeeded');
+  });
+
+  test('makes no release when it is called off just before', async () => {
+    const app = anApp();
+    const controller = new AbortController();
+    next(app, async () => {
+      controller.abort();
+      return BUILT;
+    });
+    expect((await builds.create(user, app, input({ signal: controller.signal })).ended).status).toBe(
+      'failed',
+    );
+    expect(store.releases.of(app.id)).toEqual([]);
+  });
+
+  test('lets several readers follow from the start', async () => {
+    const app = anApp();
+    let write: (text: string) => Promise<void> = async () => undefined;
+    let finish: () => void = () => undefined;
+    next(app, async (output) => {
+      write = (text) => output.write(text);
+      await new Promise<void>((resolve) => (finish = resolve));
+      return BUILT;
+    });
+    const { build, ended } = builds.create(user, app, input());
+    const early = read(build.id);
+    await write('one\n');
+    const late = read(build.id);
+    await write('two\n');
+    finish();
+    await ended;
+    const all = await read(build.id);
+    expect(all).toMatch(/^one\ntwo\n-----> Launching/);
+    expect([await early, await late]).toEqual([all, all]);
+    expect(builds.outputStream(randomUUID() as BuildId)).toBeUndefined();
+  });
+
+  test('sets what bin/release asks for with the first deploy only', async () => {
+    const app = anApp();
+    store.configVars.replace(app.id, { KEPT: 'mine' });
+    const asking = {
+      ...BUILT,
+      configVars: { KEPT: 'theirs', RACK_ENV: 'production' },
+      addons: ['heroku-postgresql'],
+    };
+    next(
+      app,
+      async () => asking,
+      async () => ({ ...asking, configVars: { LATER: 'x' } }),
+    );
+    const first = builds.create(user, app, input());
+    await first.ended;
+    expect(await read(first.build.id)).toContain('not added by themselves here: heroku-postgresql');
+    expect(store.releases.current(app.id)?.configVars).toEqual({ KEPT: 'mine', RACK_ENV: 'production' });
+    await builds.create(user, app, input()).ended;
+    expect(store.configVars.get(app.id)).toEqual({ KEPT: 'mine', RACK_ENV: 'production' });
+  });
+
+  test('closes at start what an earlier run left open', async () => {
+    const app = anApp();
+    next(app, untilCanceled);
+    const { build } = builds.create(user, app, input());
+    const later = make();
+    builder.sweepError = new Error('no engine');
+    await later.start();
+    expect(later.find(app, build.id)).toMatchObject({
+      status: 'failed',
+      failure: 'The daemon was stopped during the build.',
+    });
+  });
+
+  test('ends builds when it stops, and takes no more', async () => {
+    const app = anApp();
+    next(app, untilCanceled);
+    const { ended } = builds.create(user, app, input());
+    await builds.stop();
+    expect((await ended).status).toBe('failed');
+    expect((await builds.create(user, app, input()).ended).status).toBe('failed');
+    expect(builds.list(app).map(({ status }) => status)).toEqual(['failed', 'failed']);
+  });
+
+  test('purges the cache, unless a build is using it', async () => {
+    const app = anApp();
+    await builds.purgeCache(user, app);
+    expect(store.events.of(app.id).map(({ kind }) => kind)).toEqual(['build-cache.purge']);
+    builder.purgeError = new EngineError('conflict', 'volume is in use');
+    await expect(builds.purgeCache(user, app)).rejects.toMatchObject({ id: 'conflict' });
+  });
+
+  test('survives that the app is destroyed during its build', async () => {
+    const app = anApp();
+    next(app, untilCanceled);
+    const { build, ended } = builds.create(user, app, input());
+    store.apps.delete(app.id);
+    await builds.remove(app);
+    expect((await ended).status).toBe('failed');
+    expect(builder.removed).toEqual([app.id]);
+    expect(builds.outputStream(build.id)).toBeUndefined();
+    expect(errors).toEqual([]);
+  });
+});
