@@ -335,9 +335,14 @@ export class Steps {
       changed(dyno.appId);
     }
     if (current.state !== 'starting') return;
-    if (dyno.port === null || endpoint === null) {
+    if (dyno.port === null) {
       // Only web dynos have a port to wait for.
       this.#becomeUp(dyno);
+      return;
+    }
+    if (endpoint === null) {
+      // A container has no address once it has ended, which may have been at once: the next plan sees it.
+      kick(dyno.appId);
       return;
     }
     untilListening(endpoint, { clock, signal: boot.signal, settleMs: this.#options.settleMs }).then(
