@@ -24,6 +24,12 @@ export interface Config {
   /** How dynos are reached; `auto` decides by the engine. */
   reachability: 'auto' | 'container-address' | 'published-port';
   allowedHosts: readonly string[];
+  /** Network sandboxes kept waiting, so that dynos start fast. */
+  readySandboxes: number;
+  /** 0 = never. */
+  cycleMs: number;
+  /** Heroku's limits of dynos per size. */
+  herokuLimits: boolean;
   /** As it was, for finding the engine and for child processes. */
   environment: Readonly<Record<string, string | undefined>>;
 }
@@ -57,6 +63,9 @@ const SETTINGS = {
   buildConcurrency: setting('DYNODOCK_BUILD_CONCURRENCY', '2', positive, 'Builds that run at once'),
   minFreeDiskBytes: setting('DYNODOCK_MIN_FREE_DISK_MB', '1024', (text) => positive(text) * 1024 * 1024, 'Free disk below which builds are refused, MB'),
   reachability: setting('DYNODOCK_REACHABILITY', 'auto', oneOf('auto', 'container-address', 'published-port'), 'How the router reaches dynos'),
+  readySandboxes: setting('DYNODOCK_READY_SANDBOXES', '3', count, 'Network sandboxes kept ready for fast dyno starts'),
+  cycleMs: setting('DYNODOCK_CYCLE_HOURS', '24', (text) => (text === '0' ? 0 : positive(text) * 3_600_000), 'Dynos are replaced by fresh ones after so many hours and some more; 0 = never'),
+  herokuLimits: setting('DYNODOCK_HEROKU_LIMITS', 'off', (text) => oneOf('on', 'off')(text) === 'on', "Heroku's limits of dynos per size (one eco or basic dyno per process type ...)"),
   allowedHosts: setting('DYNODOCK_ALLOWED_HOSTS', '', list, 'Further Host headers that the API answers to, comma separated'),
 }; // prettier-ignore
 
@@ -106,6 +115,12 @@ function port(text: string): number {
 function positive(text: string): number {
   const number = Number(text);
   if (!Number.isFinite(number) || number <= 0) throw new Error('not a number above 0');
+  return number;
+}
+
+function count(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 0) throw new Error('not a whole number');
   return number;
 }
 

@@ -13,6 +13,7 @@ import { PushReceiver } from '../git/receive';
 import { Repositories } from '../git/repositories';
 import { systemClock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
+import { Signal } from '../lib/signal';
 import { isFree } from '../lib/port-holder';
 import { Logplex } from '../logplex/logplex';
 import { AccountService } from '../platform/account/account';
@@ -25,6 +26,7 @@ import { ConfigVarsService } from '../platform/config-vars/config-vars';
 import type { PlatformContext } from '../platform/context';
 import { Domains } from '../platform/domains/domains';
 import { Attachments } from '../platform/dynos/attachments';
+import { DeployWatch } from '../platform/dynos/deploy-watch';
 import { Dynos } from '../platform/dynos/dynos';
 import { OneOffService } from '../platform/dynos/one-offs';
 import { FormationService } from '../platform/formation/formation';
@@ -68,6 +70,8 @@ interface Part {
 const RECONCILED_AT_ONCE = 4;
 /** A published port is held by Docker's proxy, which accepts before the dyno does; it closes again within this. */
 const PUBLISHED_PORT_SETTLE_MS = 50;
+/** Most apps that crash at boot do so within this. */
+const DEPLOY_PATIENCE_MS = 3_000;
 const BUILD_PIDS = 4096;
 const ROUTER_READY_MS = 15_000;
 
@@ -159,7 +163,9 @@ export class Daemon {
       logger: logger.child({ component: 'router-link' }),
     });
     const routes = new RoutePublisher({ store, clock, publish: (table) => link.publish(table) });
-    const changed = (): void => routes.changed();
+    const changes = new Signal<AppId>();
+    changes.subscribe(() => routes.changed());
+    const changed = (appId: AppId): void => changes.emit(appId);
 
     const newId = (): string => randomUUID();
     const reconciler = new Reconciler({
@@ -175,6 +181,9 @@ export class Daemon {
       random: Math.random,
       changed,
       concurrency: RECONCILED_AT_ONCE,
+      readySandboxes: config.readySandboxes,
+      cycleMs: config.cycleMs,
+      sandboxImage: stackImages['heroku-24'].run,
       ...trust,
     });
     const context: PlatformContext = {
@@ -189,6 +198,7 @@ export class Daemon {
         appDomain: config.appDomain,
         routerHttpPort: config.routerHttpPort,
         apiPort: config.apiPort,
+        herokuLimits: config.herokuLimits,
       },
       changed,
     };
@@ -230,6 +240,7 @@ export class Daemon {
       hooksDir: paths.hooks,
       nodePath: process.execPath,
       builds,
+      deploys: new DeployWatch({ store, clock, changes, patienceMs: DEPLOY_PATIENCE_MS }),
       logger: logger.child({ component: 'git' }),
     });
     const git = new GitEndpoint({

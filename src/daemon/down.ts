@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CommandError } from '../cli/terminal';
 import { ignoring } from '../engine/engine';
-import { INSTALLATION_LABEL, ROLE_LABEL } from '../engine/labels';
+import { ownedLabels } from '../engine/labels';
 import { Store } from '../store/store';
 import type { Config } from './config';
 import { connectEngine, networkName } from './engine-setup';
@@ -62,13 +62,15 @@ export async function stopDynos(config: Config, paths: Paths): Promise<number> {
   store.close();
   if (installationId === undefined) return 0;
   const { engine } = await connectEngine(config);
-  const dynos = await engine.list({ [INSTALLATION_LABEL]: installationId, [ROLE_LABEL]: 'dyno' });
+  const dynos = await engine.list(ownedLabels(installationId, 'dyno'));
   await Promise.all(
     dynos.map(async (dyno) => {
       await engine.stop(dyno.id, { timeoutMs: DYNO_STOP_MS }).catch(ignoring('not_found', 'not_running'));
       await engine.remove(dyno.id);
     }),
   );
+  const sandboxes = await engine.list(ownedLabels(installationId, 'sandbox'));
+  await Promise.all(sandboxes.map((sandbox) => engine.remove(sandbox.id)));
   // Taken by somebody's own container: then it stays.
   await engine.removeNetwork(networkName(installationId)).catch(ignoring('conflict'));
   return dynos.length;

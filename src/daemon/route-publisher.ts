@@ -45,6 +45,9 @@ export class RoutePublisher {
 function routesOf(store: Store, app: App): AppRoutes {
   const release = store.releases.current(app.id);
   const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
+  const dynos = store.dynos.of(app.id).filter((dyno) => dyno.type === 'web' && dyno.state !== 'down');
+  // Preboot: the old dynos have all requests until their successors have proved themselves.
+  const superseded = dynos.filter((dyno) => dyno.superseded);
   const web = store.formations.of(app.id).find((formation) => formation.type === 'web');
   return {
     app_id: app.id,
@@ -53,15 +56,12 @@ function routesOf(store: Store, app: App): AppRoutes {
     maintenance: app.maintenance,
     has_code: slug !== undefined,
     web_quantity: slug !== undefined && 'web' in slug.processTypes ? (web?.quantity ?? 0) : 0,
-    dynos: store.dynos
-      .of(app.id)
-      .filter((dyno) => dyno.type === 'web' && dyno.state !== 'down')
-      .map((dyno) => ({
-        id: dyno.id,
-        name: dynoName(dyno),
-        state: dyno.state,
-        endpoint: dyno.endpoint,
-      })),
+    dynos: (superseded.length > 0 ? superseded : dynos).map((dyno) => ({
+      id: dyno.id,
+      name: dynoName(dyno),
+      state: dyno.state,
+      endpoint: dyno.endpoint,
+    })),
     maintenance_page_url: release?.configVars.MAINTENANCE_PAGE_URL ?? null,
     error_page_url: release?.configVars.ERROR_PAGE_URL ?? null,
   };

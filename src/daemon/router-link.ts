@@ -232,6 +232,7 @@ export class RouterLink {
         this.#mayNotSpawnUntilMs = 0;
         this.#router = { pid: message.pid, httpPort: message.http_port };
         logger.info('router linked', { pid: message.pid, port: message.http_port });
+        send(socket, { type: 'hello' });
         this.#sendTable();
         this.#notify();
         return;

@@ -26,8 +26,12 @@ export interface Dyno {
   /** As declared in the Procfile, unexpanded. */
   command: string;
   state: DynoState;
+  /** Of an old release, serving on beside its successor until that has been up for a while (preboot). */
+  superseded: boolean;
   /** Value of $PORT for web dynos. */
   port: number | null;
+  /** The network sandbox that it lives in, if it was given one: the id of the holder's container. */
+  sandbox: string | null;
   /** Where the router reaches it, once its container runs. */
   endpoint: { host: string; port: number } | null;
   /** Starts that ended in a crash within the back-off window, in a row. */

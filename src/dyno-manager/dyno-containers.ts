@@ -5,6 +5,7 @@ import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import type { Store } from '../store/store';
 import { dynoSpec } from './dyno-spec';
+import type { Sandbox } from './sandboxes';
 
 export interface DynoContainersOptions {
   store: Store;
@@ -30,7 +31,7 @@ export class DynoContainers {
   }
 
   /** Takes an existing one of the dyno; undefined if the dyno's app or code is gone. */
-  async create(dyno: Dyno): Promise<ContainerId | undefined> {
+  async create(dyno: Dyno, sandbox?: Sandbox): Promise<ContainerId | undefined> {
     const { store, engine, installationId, network, caBundlePath } = this.#options;
     const app = store.apps.get(dyno.appId);
     const release = store.releases.get(dyno.releaseId);
@@ -43,6 +44,7 @@ export class DynoContainers {
       dyno,
       release,
       slug,
+      ...(sandbox === undefined ? {} : { sandbox }),
       ...(caBundlePath === undefined ? {} : { caBundlePath }),
     });
     try {

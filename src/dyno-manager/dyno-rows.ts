@@ -7,6 +7,8 @@ export interface DynoRowsOptions {
   store: Store;
   logplex: Logplex;
   clock: Clock;
+  /** The network sandbox of a dyno that is gone. */
+  releaseSandbox: (sandbox: string) => void;
 }
 
 /** Changes of dynos in the store, each with its event and what the app's log says of it. */
@@ -31,13 +33,32 @@ export class DynoRows {
     });
   }
 
+  /** It serves on beside its successor (preboot). */
+  supersede(dyno: Dyno): void {
+    const { store } = this.#options;
+    store.transaction(() => {
+      const current = store.dynos.get(dyno.id);
+      if (current === undefined) return;
+      store.dynos.save({ ...current, superseded: true });
+      this.record(current, 'dyno.supersede', {});
+    });
+  }
+
+  /** Takes its sandbox along. */
+  delete(dyno: Dyno): void {
+    const { store, releaseSandbox } = this.#options;
+    const sandbox = store.dynos.get(dyno.id)?.sandbox ?? dyno.sandbox;
+    store.dynos.delete(dyno.id);
+    if (sandbox !== null) store.afterCommit(() => releaseSandbox(sandbox));
+  }
+
   /** A one-off dyno has ended: its row goes. `state` is what the log calls its end. */
   conclude(dyno: Dyno, state: 'complete' | 'crashed'): void {
     const { store } = this.#options;
     store.transaction(() => {
       const current = store.dynos.get(dyno.id);
       if (current === undefined) return;
-      store.dynos.delete(dyno.id);
+      this.delete(current);
       this.record(current, 'dyno.state', { from: current.state, to: state });
       // One that was told to stop is `down` since then, of which the log has said nothing yet.
       const before = current.state === 'down' ? 'up' : current.state;

@@ -12,7 +12,14 @@ import {
   ownedLabels,
   RELEASE_LABEL,
 } from '../engine/labels';
+import type { Sandbox } from './sandboxes';
 import { trustedEnvironment, trustMounts } from '../engine/trust';
+
+/**
+ * Heroku lets a dyno exceed its quota, which pages to swap and is logged (R14), and ends it at twice the quota (R15).
+ * Swap can't be counted on here, so that the kernel's limit stands where R15 does.
+ */
+const HARD_LIMIT_QUOTAS = 2;
 
 export interface DynoSpecInput {
   installationId: string;
@@ -21,6 +28,8 @@ export interface DynoSpecInput {
   caBundlePath?: string;
   app: App;
   dyno: Dyno;
+  /** Of `dyno.sandbox`, where it has one. */
+  sandbox?: Sandbox;
   release: Release;
   slug: Slug;
 }
@@ -37,6 +46,8 @@ export function dynoSpec(input: DynoSpecInput): ContainerSpec {
     env: {
       ...trustedEnvironment(input.caBundlePath),
       HOME: '/app',
+      // For buildpacks that size themselves by memory: the container's limit is not the quota.
+      MEMORY_AVAILABLE: String(size.memoryMb),
       ...release.configVars,
       ...dyno.oneOff?.env,
       DYNO: dynoName(dyno),
@@ -49,16 +60,14 @@ export function dynoSpec(input: DynoSpecInput): ContainerSpec {
       [DYNO_NAME_LABEL]: dynoName(dyno),
       [RELEASE_LABEL]: `v${release.version}`,
     }),
-    hostname: dyno.id,
-    network: input.network,
+    ...placement(input),
     init: true,
     limits: {
-      memoryBytes: size.memoryMb * 1024 * 1024,
+      memoryBytes: HARD_LIMIT_QUOTAS * size.memoryMb * 1024 * 1024,
       cpuShares: Math.min(1024 * size.compute, 262_144),
       pids: size.maxProcesses,
     },
     mounts,
-    ...(dyno.port === null ? {} : { exposePort: dyno.port }),
     // What an attached one prints is its client's alone.
     ...(dyno.oneOff?.attached === true
       ? { openStdin: true, tty: dyno.oneOff.terminal !== null, discardLog: true }
@@ -75,6 +84,16 @@ export function launchCommand(command: string, terminal: TerminalSize | null): s
   if (terminal === null) return [launch, command];
   const script = `stty cols "$2" rows "$3"; exec ${launch} "$1"`;
   return ['/bin/bash', '-c', script, 'dyno', command, String(terminal.columns), String(terminal.rows)];
+}
+
+/** Into its sandbox, or straight onto the network. */
+function placement({
+  dyno,
+  network,
+  sandbox,
+}: DynoSpecInput): Pick<ContainerSpec, 'hostname' | 'network' | 'exposePort'> {
+  if (sandbox !== undefined) return { network: `container:${sandbox.containerId}` };
+  return { network, hostname: dyno.id, ...(dyno.port === null ? {} : { exposePort: dyno.port }) };
 }
 
 /** Deterministic, so that a second attempt finds what the first one made. */

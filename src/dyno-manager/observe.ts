@@ -8,6 +8,8 @@ export interface ObservedContainer {
   dynoId: DynoId;
   state: ContainerInfo['state'];
   exitCode: number | null;
+  /** The kernel ended it at its memory limit. */
+  oomKilled: boolean;
   createdAt: Date;
   finishedAt: Date | null;
   endpoint: { host: string; port: number } | null;
@@ -25,6 +27,7 @@ export async function observeApp(
     dynoId: (container.labels[DYNO_LABEL] ?? '') as DynoId,
     state: container.state,
     exitCode: container.exitCode ?? null,
+    oomKilled: container.oomKilled ?? false,
     createdAt: container.createdAt,
     finishedAt: container.finishedAt ?? null,
     endpoint: container.endpoint ?? null,

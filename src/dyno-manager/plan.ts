@@ -15,7 +15,10 @@ import type { ObservedContainer } from './observe';
  * - `starting`/`up`, exited: **crash** records it and when to try again; **retry** then replaces it. An exit that
  *   happened while nobody watched (daemon down, machine rebooted) is no crash of the app: **recover** replaces
  *   the dyno at once.
- * - `up`, none: the container was removed behind our back: **recover**.
+ * - `up`, none: the container was removed behind our back: **recover**; so is a dyno whose network sandbox ended.
+ * - `up` for a day and some more: it is **retire**d and replaced ("Cycling").
+ * - `up` in an old release with preboot on: **supersede** keeps it serving beside its successor, until all successors
+ *   have been up for a while; it does not hold its slot any more.
  * - wanted no more, or in another release or size: **retire** makes it `down`; a slot still wanted gets **insert**.
  * - `down`, running: **terminate** (SIGTERM, 30 s, SIGKILL). `down`, exited or none: **discard** removes both.
  *
@@ -34,6 +37,7 @@ export type Step =
   | { kind: 'crash'; dyno: Dyno; container: ObservedContainer }
   | { kind: 'retry'; dyno: Dyno; desired: DesiredDyno }
   | { kind: 'recover'; dyno: Dyno; desired: DesiredDyno; container: ObservedContainer | null }
+  | { kind: 'supersede'; dyno: Dyno }
   | { kind: 'retire'; dyno: Dyno; reason: RetireReason }
   | { kind: 'terminate'; dyno: Dyno; containerId: ContainerId }
   | { kind: 'discard'; dyno: Dyno; container: ObservedContainer | null }
@@ -45,7 +49,7 @@ export type Step =
   | { kind: 'conclude'; dyno: Dyno; container: ObservedContainer | null };
 
 /** `stop`: it was asked for, or its time to live is over. */
-export type RetireReason = 'restart' | 'scale-down' | 'stop';
+export type RetireReason = 'restart' | 'cycle' | 'scale-down' | 'superseded' | 'stop';
 
 /** Of an attached one-off: waiting for its process to start, or joined with it. */
 export type ClientState = 'waiting' | 'attached';
@@ -60,6 +64,12 @@ export interface PlanInput {
   stopping: ReadonlySet<DynoId>;
   /** Dynos whose client is connected to this process. */
   clients: ReadonlyMap<DynoId, ClientState>;
+  /** Dynos whose network sandbox has ended. */
+  cutOff: ReadonlySet<DynoId>;
+  /** New web dynos are to be up for a while before the old ones go (Dev Center "Preboot"). */
+  preboot: boolean;
+  /** 0 = never. */
+  cycleMs: number;
   /** Since when exits have been seen as they happen. */
   watchingSince: Date;
   now: Date;
@@ -67,6 +77,10 @@ export interface PlanInput {
 
 /** Heroku ends a booting web dyno after 60 s without a bound port (Dev Center "Error Codes", R10). */
 export const BOOT_TIMEOUT_MS = 60_000;
+/** Preboot: how long new dynos are up before the old ones go: 60 s boot timeout and 2 min (changelog item 1121). */
+export const PREBOOT_MS = BOOT_TIMEOUT_MS + 2 * 60_000;
+/** Cycling is spread over this much beyond the day (Dev Center "Dyno Restarts"). */
+const CYCLE_SPREAD_MS = 216 * 60_000;
 /** A container this young may be of a row that is being written. */
 export const ORPHAN_GRACE_MS = 30_000;
 /** For so long a dyno awaits its client (Dev Center "Error Codes", R13). */
@@ -89,13 +103,23 @@ export function planDynos(input: PlanInput): Step[] {
       if (step !== undefined) steps.push(step);
       continue;
     }
+    if (dyno.superseded) {
+      const ends = input.preboot ? prebootEnds(input) : 0;
+      if (ends !== null && ends <= input.now.getTime()) {
+        steps.push({ kind: 'retire', dyno, reason: 'superseded' });
+        continue;
+      }
+      steps.push(...planSuperseded(dyno, container, input));
+      continue;
+    }
     const desired = wanted.get(slot(dyno));
     if (desired === undefined) {
       steps.push({ kind: 'retire', dyno, reason: 'scale-down' });
       continue;
     }
     if (desired.releaseId !== dyno.releaseId || desired.size !== dyno.size) {
-      steps.push({ kind: 'retire', dyno, reason: 'restart' });
+      const keep = input.preboot && dyno.type === 'web' && dyno.state === 'up';
+      steps.push(keep ? { kind: 'supersede', dyno } : { kind: 'retire', dyno, reason: 'restart' });
       continue;
     }
     occupied.add(slot(dyno));
@@ -118,20 +142,26 @@ export function planDynos(input: PlanInput): Step[] {
 }
 
 /** When a plan may differ although nothing happens: the next retry, boot timeout or end of a grace period. */
-export function nextDeadline(input: Pick<PlanInput, 'dynos' | 'containers' | 'now'>): Date | null {
+export function nextDeadline(
+  input: Pick<PlanInput, 'desired' | 'dynos' | 'containers' | 'cycleMs' | 'now'>,
+): Date | null {
   const known = new Set(input.dynos.map((dyno) => dyno.id));
   const times = [
     ...input.dynos.flatMap((dyno) => {
       if (dyno.state === 'crashed' && dyno.nextStartAt !== null) return [dyno.nextStartAt.getTime()];
       if (isBooting(dyno)) return [bootDeadline(dyno)];
       if (dyno.oneOff !== null && dyno.state !== 'down') return oneOffDeadlines(dyno, dyno.oneOff, input.now);
+      if (dyno.state === 'up' && !dyno.superseded) return [cycleAt(dyno, input.cycleMs)];
       return [];
     }),
     ...input.containers.flatMap((container) =>
       known.has(container.dynoId) ? [] : [container.createdAt.getTime() + ORPHAN_GRACE_MS],
     ),
   ];
-  return times.length === 0 ? null : new Date(Math.min(...times));
+  if (input.dynos.some((dyno) => dyno.superseded && dyno.state !== 'down'))
+    times.push(prebootEnds(input) ?? Infinity);
+  const next = Math.min(...times, Infinity);
+  return next === Infinity ? null : new Date(next);
 }
 
 function planStaying(
@@ -160,10 +190,51 @@ function planStaying(
     const watched = container.finishedAt === null || container.finishedAt >= input.watchingSince;
     return watched ? { kind: 'crash', dyno, container } : { kind: 'recover', dyno, desired, container };
   }
+  if (input.cutOff.has(dyno.id)) return { kind: 'recover', dyno, desired, container };
   if (isBooting(dyno) && bootDeadline(dyno) <= input.now.getTime()) {
     return { kind: 'boot-timeout', dyno, containerId: container.id };
   }
+  if (dyno.state === 'up' && cycleAt(dyno, input.cycleMs) <= input.now.getTime()) {
+    return { kind: 'retire', dyno, reason: 'cycle' };
+  }
   return input.attended.has(dyno.id) ? undefined : { kind: 'attend', dyno, container };
+}
+
+/** It only serves out its time: whatever happens to it, it is not replaced. */
+function planSuperseded(dyno: Dyno, container: ObservedContainer | null, input: PlanInput): Step[] {
+  if (container?.state !== 'running' || input.cutOff.has(dyno.id)) {
+    return [{ kind: 'retire', dyno, reason: 'superseded' }];
+  }
+  return input.attended.has(dyno.id) ? [] : [{ kind: 'attend', dyno, container }];
+}
+
+/**
+ * When superseded dynos may go: all wanted web dynos have been up for a while by then. null while one of them is not:
+ * a release that does not boot keeps the old one serving.
+ */
+function prebootEnds({ desired, dynos }: Pick<PlanInput, 'desired' | 'dynos'>): number | null {
+  let latest = 0;
+  for (const wanted of desired) {
+    if (wanted.type !== 'web') continue;
+    const dyno = dynos.find(
+      (candidate) =>
+        slot(candidate) === slot(wanted) &&
+        candidate.releaseId === wanted.releaseId &&
+        candidate.state === 'up' &&
+        !candidate.superseded,
+    );
+    if (dyno === undefined) return null;
+    latest = Math.max(latest, dyno.updatedAt.getTime() + PREBOOT_MS);
+  }
+  return latest;
+}
+
+/** Each dyno's own time, the same whenever it is asked for: spread by its id. */
+function cycleAt(dyno: Dyno, cycleMs: number): number {
+  if (cycleMs === 0 || dyno.startedAt === null) return Infinity;
+  const share = parseInt(dyno.id.slice(0, 8), 16) / 0xffffffff;
+  // Whole milliseconds, as clocks have: a deadline between two of them would be planned for and never be reached.
+  return dyno.startedAt.getTime() + Math.round(cycleMs + share * CYCLE_SPREAD_MS);
 }
 
 function planLeaving(dyno: Dyno, container: ObservedContainer | null, input: PlanInput): Step[] {

@@ -1,7 +1,7 @@
-import { dynoName } from '../domain/dyno';
+import { dynoName, type Dyno } from '../domain/dyno';
 import type { AppId, DynoId } from '../domain/ids';
 import { EngineError } from '../engine/engine';
-import { APP_LABEL, ownedLabels } from '../engine/labels';
+import { APP_LABEL, INSTALLATION_LABEL, ownedLabels, ROLE_LABEL } from '../engine/labels';
 import { sleep } from '../lib/clock';
 import { SingleFlight } from '../lib/single-flight';
 import { desiredDynos } from './desired';
@@ -10,9 +10,16 @@ import { InsideCommands, type InsideCommand } from './inside';
 import { observeApp, observeAppIds } from './observe';
 import { nextDeadline, planDynos, type PlanInput, type Step } from './plan';
 import type { ProcessClient } from './process-client';
+import { SandboxPool } from './sandboxes';
+import { MemoryWatch } from './memory-watch';
 import { Steps, type StepsOptions } from './steps';
 
-export interface ReconcilerOptions extends Omit<StepsOptions, 'kick'> {
+export interface ReconcilerOptions extends Omit<StepsOptions, 'kick' | 'sandboxes'> {
+  /** Network sandboxes that are kept ready for fast starts, made of `sandboxImage`. */
+  readySandboxes: number;
+  sandboxImage: string;
+  /** How long a dyno runs before it is replaced by a fresh one; 0 = for ever. */
+  cycleMs: number;
   /** Apps that are worked on at once. */
   concurrency: number;
 }
@@ -32,6 +39,8 @@ export class Reconciler implements DynoManager {
   readonly #options: ReconcilerOptions;
   readonly #steps: Steps;
   readonly #inside: InsideCommands;
+  readonly #sandboxes: SandboxPool;
+  readonly #memory: MemoryWatch;
   readonly #flights: SingleFlight<AppId>;
   readonly #timers = new Map<AppId, () => void>();
   readonly #failures = new Map<AppId, number>();
@@ -42,14 +51,26 @@ export class Reconciler implements DynoManager {
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#watchingSince = options.clock.now();
-    this.#steps = new Steps({ ...options, kick: (appId) => this.kick(appId) });
+    this.#sandboxes = new SandboxPool({
+      ...options,
+      size: options.readySandboxes,
+      image: options.sandboxImage,
+      onLost: (containerId) => this.#kickDynosIn(containerId),
+    });
+    this.#steps = new Steps({
+      ...options,
+      sandboxes: this.#sandboxes,
+      kick: (appId) => this.kick(appId),
+    });
     this.#inside = new InsideCommands({ ...options, stopping: this.#stopped.signal });
+    this.#memory = new MemoryWatch({ ...options, running: () => this.#steps.running() });
     this.#flights = new SingleFlight((appId) => this.#pass(appId), options.concurrency);
   }
 
   /** Begins to watch the engine, adopts what runs and starts what is missing. */
   start(): void {
     this.#watching = this.#watch();
+    this.#memory.start();
   }
 
   /** Stops deciding. Dynos go on running; the next start adopts them. */
@@ -58,8 +79,10 @@ export class Reconciler implements DynoManager {
     for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
     await this.#inside.stop();
+    await this.#memory.stop();
     await this.#steps.stop();
     await this.#flights.stop();
+    await this.#sandboxes.stop();
     await this.#watching;
   }
 
@@ -104,6 +127,9 @@ export class Reconciler implements DynoManager {
   async resync(): Promise<void> {
     const { store, engine, installationId, logger } = this.#options;
     try {
+      await this.#sandboxes.resync(
+        () => new Set(store.dynos.all().flatMap(({ sandbox }) => (sandbox === null ? [] : [sandbox]))),
+      );
       const appIds = await observeAppIds(engine, installationId);
       for (const app of store.apps.all()) appIds.add(app.id);
       for (const appId of appIds) this.kick(appId);
@@ -120,13 +146,14 @@ export class Reconciler implements DynoManager {
     while (!this.#isStopped()) {
       try {
         await engine.info();
-        const events = engine.events(ownedLabels(installationId, 'dyno'), { signal });
+        const events = engine.events({ [INSTALLATION_LABEL]: installationId }, { signal });
         this.#watchingSince = clock.now();
         await this.resync();
         retryMs = FIRST_RETRY_MS;
         for await (const event of events) {
+          this.#sandboxes.onEvent(event);
           const appId = event.labels[APP_LABEL];
-          if (appId !== undefined) this.kick(appId as AppId);
+          if (appId !== undefined && event.labels[ROLE_LABEL] === 'dyno') this.kick(appId as AppId);
         }
       } catch (error) {
         if (this.#isStopped()) return;
@@ -187,9 +214,13 @@ export class Reconciler implements DynoManager {
     const containers = await observeApp(engine, installationId, appId);
     const release = store.releases.current(appId);
     const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
+    const dynos = store.dynos.of(appId);
     return {
       desired: desiredDynos(release, slug, store.formations.of(appId)),
-      dynos: store.dynos.of(appId),
+      dynos,
+      cutOff: this.#cutOff(dynos),
+      preboot: store.appFeatures.get(appId).some(({ name, enabled }) => name === 'preboot' && enabled),
+      cycleMs: this.#options.cycleMs,
       containers,
       attended: this.#steps.attended,
       stopping: this.#steps.stopping,
@@ -213,6 +244,20 @@ export class Reconciler implements DynoManager {
     const { engine, installationId } = this.#options;
     for (const container of await engine.list(ownedLabels(installationId, 'dyno', { [APP_LABEL]: appId }))) {
       await engine.remove(container.id);
+    }
+  }
+
+  #cutOff(dynos: readonly Dyno[]): ReadonlySet<DynoId> {
+    if (!this.#sandboxes.stocked) return new Set();
+    const lost = dynos.filter(
+      ({ sandbox }) => sandbox !== null && this.#sandboxes.find(sandbox) === undefined,
+    );
+    return new Set(lost.map((dyno) => dyno.id));
+  }
+
+  #kickDynosIn(sandbox: string): void {
+    for (const dyno of this.#options.store.dynos.all()) {
+      if (dyno.sandbox === sandbox) this.kick(dyno.appId);
     }
   }
 

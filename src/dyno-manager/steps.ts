@@ -12,9 +12,11 @@ import type { DesiredDyno } from './desired';
 import { DynoContainers } from './dyno-containers';
 import { DynoRows } from './dyno-rows';
 import { shownCommand } from './dyno-spec';
+import { explainUnreachable, parseListeningSockets } from './listening-sockets';
 import type { ObservedContainer } from './observe';
 import { OneOffs } from './one-off';
 import type { RetireReason, Step } from './plan';
+import type { Sandbox, SandboxPool } from './sandboxes';
 
 export interface StepsOptions {
   store: Store;
@@ -24,6 +26,7 @@ export interface StepsOptions {
   logger: Logger;
   installationId: string;
   network: string;
+  sandboxes: SandboxPool;
   caBundlePath?: string;
   /** How long a container behind a published port must hold a connection to count as listening; 0 = direct. */
   settleMs: number;
@@ -40,8 +43,10 @@ export const SHUTDOWN_MS = 30_000;
 /** How long an ended container's last lines are waited for. */
 const LAST_LINES_MS = 2000;
 const SIGTERM_EXIT = 143;
+const SIGKILL_EXIT = 137;
 
 interface Attention {
+  containerId: ContainerId;
   /** Ends once all output has been read. */
   output: Promise<void>;
   boot: AbortController;
@@ -66,7 +71,10 @@ export class Steps {
   constructor(options: StepsOptions) {
     this.#options = options;
     const stopping = this.#stopped.signal;
-    this.#rows = new DynoRows(options);
+    this.#rows = new DynoRows({
+      ...options,
+      releaseSandbox: (sandbox) => options.sandboxes.release(sandbox),
+    });
     this.#containers = new DynoContainers({ ...options, stopping });
     this.oneOffs = new OneOffs({ ...options, rows: this.#rows, containers: this.#containers, stopping });
   }
@@ -79,6 +87,14 @@ export class Steps {
     return new Set([...this.#stopping.keys(), ...this.oneOffs.hangingUp]);
   }
 
+  /** Dynos that are up, with their containers. */
+  running(): { dyno: Dyno; containerId: ContainerId }[] {
+    return [...this.#attended].flatMap(([dynoId, { containerId }]) => {
+      const dyno = this.#options.store.dynos.get(dynoId);
+      return dyno?.state === 'up' ? [{ dyno, containerId }] : [];
+    });
+  }
+
   async run(step: Step): Promise<void> {
     switch (step.kind) {
       case 'insert':
@@ -87,7 +103,7 @@ export class Steps {
       case 'launch':
         return this.#launch(step.dyno);
       case 'attend':
-        this.#attend(step.dyno, step.container.id, step.container.endpoint);
+        this.#attend(step.dyno, step.container.id, step.container.endpoint ?? step.dyno.endpoint);
         return;
       case 'boot-timeout':
         return this.#bootTimeout(step.dyno, step.containerId);
@@ -98,6 +114,10 @@ export class Steps {
         return;
       case 'recover':
         return this.#recover(step.dyno, step.desired, step.container);
+      case 'supersede':
+        this.#rows.supersede(step.dyno);
+        this.#options.changed(step.dyno.appId);
+        return;
       case 'retire':
         this.retire(step.dyno, step.reason);
         return;
@@ -127,7 +147,10 @@ export class Steps {
 
   /** The dyno is wanted no more, or not like this. Also what `ps:restart` and `ps:stop` do. */
   retire(dyno: Dyno, reason: RetireReason): void {
-    if (reason === 'restart' && dyno.state !== 'crashed') this.#rows.say(dyno, 'Restarting');
+    const replaced = reason === 'restart' || reason === 'cycle';
+    if (replaced && dyno.state !== 'crashed') {
+      this.#rows.say(dyno, reason === 'cycle' ? 'Cycling' : 'Restarting');
+    }
     this.#rows.move(dyno, 'down', shownRetirement(dyno, reason));
     this.#attended.get(dyno.id)?.boot.abort();
     this.oneOffs.callOffHangUp(dyno.id);
@@ -160,7 +183,9 @@ export class Steps {
       size: desired.size,
       command: desired.command,
       state: 'starting',
+      superseded: false,
       port: desired.type === 'web' ? this.#freePort() : null,
+      sandbox: null,
       endpoint: null,
       crashCount,
       nextStartAt: null,
@@ -188,7 +213,7 @@ export class Steps {
     const { store } = this.#options;
     store.transaction(() => {
       this.#rows.move(dyno, 'down', 'starting');
-      store.dynos.delete(dyno.id);
+      this.#rows.delete(dyno);
       this.#insert(this.#newDyno(desired, dyno.crashCount));
     });
   }
@@ -204,25 +229,41 @@ export class Steps {
 
   // --- containers -------------------------------------------------------------------------------------------
 
-  async #launch(dyno: Dyno): Promise<void> {
+  async #launch(planned: Dyno): Promise<void> {
     const { store, engine, clock, changed } = this.#options;
+    const { dyno, sandbox } = this.#place(planned);
     let containerId: ContainerId | undefined;
     try {
-      containerId = await this.#containers.create(dyno);
+      containerId = await this.#containers.create(dyno, sandbox);
       if (containerId === undefined) return;
       this.#rows.say(dyno, `Starting process with command \`${shownCommand(dyno)}\``);
       await engine.start(containerId);
-      const { endpoint } = await engine.inspect(containerId);
+      const endpoint = sandbox?.endpoint ?? (await engine.inspect(containerId)).endpoint ?? null;
       const current = store.dynos.get(dyno.id);
       if (current === undefined) return;
-      store.dynos.save({ ...current, startedAt: clock.now(), endpoint: endpoint ?? null });
+      store.dynos.save({ ...current, startedAt: clock.now(), endpoint });
       changed(dyno.appId);
-      this.#attend(current, containerId, endpoint ?? null);
+      this.#attend(current, containerId, endpoint);
     } catch (error) {
       if (!(error instanceof EngineError) || error.kind === 'unreachable') throw error;
       this.#failToLaunch(dyno, error);
       if (dyno.oneOff !== null && containerId !== undefined) await engine.remove(containerId);
     }
+  }
+
+  /** Gives it a ready sandbox if there is one, on record before its container is made. */
+  #place(dyno: Dyno): { dyno: Dyno; sandbox?: Sandbox } {
+    const { store, sandboxes } = this.#options;
+    const earlier = dyno.sandbox === null ? undefined : sandboxes.find(dyno.sandbox);
+    const sandbox = earlier ?? sandboxes.take();
+    const current = store.dynos.get(dyno.id) ?? dyno;
+    const placed: Dyno = {
+      ...current,
+      sandbox: sandbox?.containerId ?? null,
+      port: current.port === null ? null : (sandbox?.port ?? current.port),
+    };
+    store.dynos.save(placed);
+    return sandbox === undefined ? { dyno: placed } : { dyno: placed, sandbox };
   }
 
   /** The engine refused the container: counted like a crash, so that it is tried again, less and less often. */
@@ -240,7 +281,12 @@ export class Steps {
     const { store, clock, changed, kick } = this.#options;
     const boot = new AbortController();
     const follow = new AbortController();
-    const attention: Attention = { boot, follow, output: this.#follow(dyno, containerId, follow.signal) };
+    const attention: Attention = {
+      containerId,
+      boot,
+      follow,
+      output: this.#follow(dyno, containerId, follow.signal),
+    };
     this.#attended.set(dyno.id, attention);
 
     const current = store.dynos.get(dyno.id);
@@ -307,12 +353,33 @@ export class Steps {
       dyno,
       'Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch',
     );
+    await this.#explainUnreachable(dyno, containerId);
     this.#rows.say(dyno, 'Stopping process with SIGKILL');
     await this.#containers.killAndWait(containerId);
   }
 
+  /** Looks where the process listens instead; a line of our own beside Heroku's. */
+  async #explainUnreachable(dyno: Dyno, containerId: ContainerId): Promise<void> {
+    const { engine, logger } = this.#options;
+    if (dyno.port === null) return;
+    try {
+      const { stdout } = await engine.exec(containerId, ['/bin/cat', '/proc/net/tcp', '/proc/net/tcp6'], {
+        timeoutMs: 5000,
+      });
+      const explanation = explainUnreachable(parseListeningSockets(stdout), dyno.port);
+      if (explanation !== undefined) this.#rows.say(dyno, explanation);
+    } catch (error) {
+      if (error instanceof EngineError && error.kind === 'unreachable') throw error;
+      logger.debug('could not look into a dyno', { dyno: dynoName(dyno), error });
+    }
+  }
+
   async #crash(dyno: Dyno, container: ObservedContainer): Promise<void> {
     await this.#settleOutput(dyno.id);
+    if (container.oomKilled && container.exitCode === SIGKILL_EXIT) {
+      this.#rows.say(dyno, 'Error R15 (Memory quota vastly exceeded)');
+      this.#rows.say(dyno, 'Stopping process with SIGKILL');
+    }
     this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
     this.#moveToCrashed(dyno);
     this.#options.changed(dyno.appId);
@@ -323,21 +390,27 @@ export class Steps {
     const now = this.#options.clock.now();
     const ranMs = dyno.startedAt === null ? 0 : now.getTime() - dyno.startedAt.getTime();
     const verdict = judgeCrash(dyno.crashCount, ranMs);
+    const { store, sandboxes } = this.#options;
+    const sandbox = store.dynos.get(dyno.id)?.sandbox ?? null;
     this.#rows.move(dyno, 'crashed', 'crashed', {
       crashCount: verdict.crashCount,
       nextStartAt: new Date(now.getTime() + verdict.delayMs),
       endpoint: null,
+      sandbox: null,
     });
+    if (sandbox !== null) sandboxes.release(sandbox);
   }
 
   async #recover(dyno: Dyno, desired: DesiredDyno, container: ObservedContainer | null): Promise<void> {
-    this.#options.logger.warn('replacing a dyno whose container ended unobserved', {
+    this.#options.logger.warn('replacing a dyno whose container or network ended unobserved', {
       dyno: dynoName(dyno),
       app: dyno.appId,
     });
+    // Without its network it runs on to no purpose.
+    if (container?.state === 'running') await this.#containers.killAndWait(container.id);
     await this.#settleOutput(dyno.id);
     if (container !== null) {
-      this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
+      this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? SIGKILL_EXIT}`);
       await this.#options.engine.remove(container.id);
     }
     this.#replace(dyno, desired);
@@ -378,7 +451,7 @@ export class Steps {
     if (container !== null) await this.#options.engine.remove(container.id);
     this.oneOffs.dismiss(dyno.id);
     // That it was told to stop makes its end an orderly one, whatever its status.
-    if (dyno.oneOff === null) this.#options.store.dynos.delete(dyno.id);
+    if (dyno.oneOff === null) this.#rows.delete(dyno);
     else this.#rows.conclude(dyno, 'complete');
     this.#options.changed(dyno.appId);
   }
@@ -424,8 +497,10 @@ function sameEndpoint(a: Dyno['endpoint'], b: Dyno['endpoint']): boolean {
 function shownRetirement(dyno: Dyno, reason: RetireReason): string {
   switch (reason) {
     case 'restart':
+    case 'cycle':
       return 'starting';
     case 'scale-down':
+    case 'superseded':
       return 'down';
     case 'stop':
       return dyno.state;

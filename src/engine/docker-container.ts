@@ -1,4 +1,13 @@
-import type { ContainerId, ContainerInfo, ContainerSpec, EngineInfo, Labels, Mount } from './engine';
+import {
+  EngineError,
+  type ContainerId,
+  type ContainerInfo,
+  type ContainerSpec,
+  type EngineInfo,
+  type Labels,
+  type MemoryUse,
+  type Mount,
+} from './engine';
 
 /**
  * Remembers which port was exposed: the engine's own list of ports also has what the image declares. It is kept
@@ -35,8 +44,10 @@ export function toCreateBody(
       NetworkMode: spec.network,
       Init: spec.init ?? false,
       ...(published ? { PortBindings: { [`${port}/tcp`]: [{ HostIp: LOOPBACK, HostPort: '' }] } } : {}),
-      // Without MemorySwap the engine allows as much swap again: Heroku's R14, paging before R15 kills.
-      ...(spec.limits?.memoryBytes === undefined ? {} : { Memory: spec.limits.memoryBytes }),
+      // The same for both: no swap, else the engine allows as much again.
+      ...(spec.limits?.memoryBytes === undefined
+        ? {}
+        : { Memory: spec.limits.memoryBytes, MemorySwap: spec.limits.memoryBytes }),
       ...(spec.limits?.cpuShares === undefined ? {} : { CpuShares: spec.limits.cpuShares }),
       ...(spec.limits?.pids === undefined ? {} : { PidsLimit: spec.limits.pids }),
       Mounts: (spec.mounts ?? []).map(toMountBody),
@@ -193,4 +204,20 @@ function bareName(name: string): string {
 /** The engine writes year 1 for "never". */
 function toDate(text: string): Date | undefined {
   return text.startsWith('0001-') || text === '' ? undefined : new Date(text);
+}
+
+/** `GET /containers/{id}/stats`, as far as it is read. Empty for a container that does not run. */
+export interface StatsReply {
+  memory_stats: { stats?: Record<string, number> };
+}
+
+/** cgroup v1 names it rss, cache and swap, v2 anon and file (and keeps swap elsewhere, where Docker does not look). */
+export function toMemoryUse(reply: StatsReply, doing: string): MemoryUse {
+  const { stats } = reply.memory_stats;
+  if (stats === undefined) throw new EngineError('not_running', `cannot ${doing}: it does not run`);
+  return {
+    rssBytes: (stats.total_rss ?? stats.anon ?? 0) + (stats.total_shmem ?? stats.shmem ?? 0),
+    cacheBytes: stats.total_cache ?? stats.file ?? 0,
+    swapBytes: stats.total_swap ?? stats.swap ?? 0,
+  };
 }

@@ -6,10 +6,12 @@ import {
   fromInspect,
   fromList,
   toCreateBody,
+  toMemoryUse,
   toState,
   visibleLabels,
   type InspectReply,
   type ListReply,
+  type StatsReply,
 } from './docker-container';
 import { statusOf, toEngineError } from './docker-errors';
 import {
@@ -32,6 +34,7 @@ import {
   type Labels,
   type LayerSpec,
   type LogOptions,
+  type MemoryUse,
   type NetworkSpec,
   type TerminalSize,
 } from './engine';
@@ -313,6 +316,15 @@ export class DockerEngine implements ContainerEngine {
     }
     if (options.signal?.aborted) throw new EngineError('other', `${doing}: called off`);
     throw new EngineError('unreachable', `cannot ${doing}: the engine hung up`);
+  }
+
+  async memory(id: ContainerId): Promise<MemoryUse> {
+    const doing = `measure container ${id}`;
+    const stats = (await this.#bounded(doing, (abortSignal) =>
+      // One shot: without it the engine waits a second for a second sample of the CPU.
+      this.#docker.getContainer(id).stats({ stream: false, 'one-shot': true, ...abortable(abortSignal) }),
+    )) as unknown as StatsReply;
+    return toMemoryUse(stats, doing);
   }
 
   async exec(id: ContainerId, argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {

@@ -32,6 +32,9 @@ export interface ContainerEngine {
   /** Resolves once the container has ended (at once if it has already), rejects with `other` when aborted. */
   wait(id: ContainerId, options?: { signal?: AbortSignal }): Promise<{ exitCode: number }>;
 
+  /** What a running container uses now. `not_running` if it has ended. */
+  memory(id: ContainerId): Promise<MemoryUse>;
+
   /**
    * Runs a command in a running container and collects what it prints (at most 1 MiB of each stream). `not_running`
    * if the container is not; `other` after `timeoutMs` (default 60 s), which leaves the command running.
@@ -127,7 +130,10 @@ export interface ContainerSpec {
   user?: string;
   workingDir?: string;
   hostname?: string;
-  /** A bridge's name or 'none'. */
+  /**
+   * A bridge's name, 'none', or `container:<id>` to share the network of a running container, its host name and
+   * address included (then without `hostname` and `exposePort`).
+   */
   network: string;
   /** Run an init as first process, which forwards signals and reaps orphans. */
   init?: boolean;
@@ -163,6 +169,14 @@ export interface ContainerInfo {
   finishedAt?: Date;
   /** Where this process reaches `exposePort`; set while running and only if a port was exposed. */
   endpoint?: { host: string; port: number };
+}
+
+export interface MemoryUse {
+  /** Of its processes. */
+  rssBytes: number;
+  /** Page cache, which the kernel takes back at need. */
+  cacheBytes: number;
+  swapBytes: number;
 }
 
 export interface ExecOptions {

@@ -13,7 +13,10 @@ export const BUILD_LABEL = 'dynodock.build';
 /** On images of ours: the stack's name, or `base` and `daemon`. */
 export const STACK_LABEL = 'dynodock.stack';
 
-export type Role = 'dyno' | 'build' | 'network' | 'cache' | 'slug' | 'stack';
+/** On a sandbox: the $PORT of the dyno that is to live in it. */
+export const SANDBOX_PORT_LABEL = 'dynodock.sandbox-port';
+
+export type Role = 'dyno' | 'sandbox' | 'build' | 'network' | 'cache' | 'slug' | 'stack';
 
 /** Labels of one thing of one installation; also the filter that finds them again. */
 export function ownedLabels(installationId: string, role: Role, more: Labels = {}): Labels {

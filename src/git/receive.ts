@@ -9,6 +9,8 @@ import { GIT_OPTIONS, gitEnvironment } from '../lib/git';
 import { describeError, type Logger } from '../lib/logger';
 import { listenPrivately } from '../lib/private-socket';
 import { run } from '../lib/process';
+import type { DeployWatch } from '../platform/dynos/deploy-watch';
+import type { ReleaseId } from '../domain/ids';
 import type { Builds } from '../platform/builds/builds';
 import { planPush, type RefUpdate } from './push-plan';
 import { QUARANTINE_FOLDER } from './repositories';
@@ -20,6 +22,8 @@ export interface PushReceiverOptions {
   hooksDir: string;
   /** The node that runs the hook. */
   nodePath: string;
+  /** How the dynos of a release start. */
+  deploys: Pick<DeployWatch, 'outcome'>;
   builds: Pick<Builds, 'create' | 'outputStream'>;
   logger: Logger;
 }
@@ -182,13 +186,28 @@ export class PushReceiver {
       signal,
     });
     for await (const chunk of this.#options.builds.outputStream(build.id) ?? []) await client.print(chunk);
-    const { status } = await ended;
+    const { status, releaseId } = await ended;
     if (status === 'succeeded') {
       await client.print('\nVerifying deploy... done.\n');
+      if (releaseId !== null) await this.#tellOfCrashes(session.app, releaseId, client, signal);
       return true;
     }
     await client.print(`Verifying deploy...\n\n!\tPush rejected to ${session.app.name}.\n\n`);
     return false;
+  }
+
+  async #tellOfCrashes(
+    app: App,
+    releaseId: ReleaseId,
+    client: HookConnection,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { crashed } = await this.#options.deploys.outcome(app.id, releaseId, signal);
+    for (const name of crashed) {
+      await client.print(
+        ` !     ${name} crashed after this deploy. To see why: heroku logs -a ${app.name}\n`,
+      );
+    }
   }
 
   async #takeTurn(session: Session, client: HookConnection, signal: AbortSignal): Promise<void> {

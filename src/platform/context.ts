@@ -28,6 +28,8 @@ export interface PlatformSettings {
   appDomain: string;
   /** Port of the router, for URLs. */
   routerHttpPort: number;
+  /** Heroku's limits of dynos per size. */
+  herokuLimits: boolean;
   /** Port of the API and git. */
   apiPort: number;
 }

@@ -32,6 +32,8 @@ export class ControlServer {
   readonly #server: Server;
   /** Open connections, the newest last. */
   #sockets: Socket[] = [];
+  /** The connection of #sockets that has spoken last. */
+  #daemon: Socket | undefined;
 
   constructor(options: ControlServerOptions) {
     this.#options = options;
@@ -68,7 +70,7 @@ export class ControlServer {
 
   /** false when no daemon is connected or it does not keep up: then nothing was sent. */
   send(message: RouterMessage): boolean {
-    const socket = this.#sockets.at(-1);
+    const socket = this.#daemon;
     if (socket === undefined || !socket.writable || socket.writableLength > MAX_UNSENT_BYTES) return false;
     write(socket, message);
     return true;
@@ -89,8 +91,7 @@ export class ControlServer {
     let version = -1;
     const reader = new LineReader(MAX_LINE_BYTES, (line) => {
       const message = parseDaemonMessage(line);
-      if (this.#sockets.at(-1) !== socket) return;
-      for (const older of this.#sockets.slice(0, -1)) older.end();
+      if (!this.#takeOver(socket)) return;
       switch (message.type) {
         case 'routes': {
           const served = message.table.version < version ? version : this.#options.onTable(message.table);
@@ -98,6 +99,8 @@ export class ControlServer {
           write(socket, { type: 'applied', table_version: served });
           return;
         }
+        case 'hello':
+          return;
         case 'shutdown':
           this.#options.onShutdown();
           return;
@@ -115,13 +118,24 @@ export class ControlServer {
     });
     socket.on('error', (error) => logger.debug('daemon connection failed', { error }));
     socket.on('close', () => {
-      const wasDaemon = this.#sockets.at(-1) === socket;
       this.#sockets = this.#sockets.filter((other) => other !== socket);
-      // The one before counts again, and may have missed something.
-      if (wasDaemon && this.#sockets.length > 0) this.#options.onDaemon();
+      if (this.#daemon === socket) this.#daemon = undefined;
     });
     write(socket, this.#options.hello());
+  }
+
+  /**
+   * Who speaks is the daemon, unless a newer one has spoken. Who only connects may be anybody that looks whether a
+   * router runs: log lines that were sent there would be lost.
+   */
+  #takeOver(socket: Socket): boolean {
+    if (this.#daemon === socket) return true;
+    const place = this.#sockets.indexOf(socket);
+    if (this.#daemon !== undefined && this.#sockets.indexOf(this.#daemon) > place) return false;
+    for (const older of this.#sockets.slice(0, place)) older.end();
+    this.#daemon = socket;
     this.#options.onDaemon();
+    return true;
   }
 }
 

@@ -16,6 +16,8 @@ export class MessageError extends Error {
 export function parseDaemonMessage(line: string): DaemonMessage {
   const message = record(json(line), 'message');
   switch (message.type) {
+    case 'hello':
+      return { type: 'hello' };
     case 'routes':
       return { type: 'routes', table: readRouteTable(message.table) };
     case 'shutdown':

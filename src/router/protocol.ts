@@ -7,6 +7,11 @@ export const ROUTER_PROTOCOL_VERSION = 1;
 
 /** Daemon → router. */
 export type DaemonMessage =
+  /**
+   * "I am the daemon": log lines and wake requests go to this connection from now on, as they do with any other
+   * message. Who only connects may be anybody that looks whether a router runs.
+   */
+  | { type: 'hello' }
   | { type: 'routes'; table: RouteTable }
   /** Drain and exit: sent by `dynodock down`. */
   | { type: 'shutdown' };

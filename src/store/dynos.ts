@@ -20,10 +20,10 @@ export class DynoStore {
   constructor(database: Database) {
     this.#upsert =
       database.prepare(`INSERT INTO dynos (id, app_id, release_id, release_version, type, number, size, command, state,
-        port, endpoint_host, endpoint_port, crash_count, next_start_at, created_at, updated_at, started_at)
-      VALUES (@id, @appId, @releaseId, @releaseVersion, @type, @number, @size, @command, @state, @port, @endpointHost, @endpointPort, @crashCount,
+        superseded, port, sandbox, endpoint_host, endpoint_port, crash_count, next_start_at, created_at, updated_at, started_at)
+      VALUES (@id, @appId, @releaseId, @releaseVersion, @type, @number, @size, @command, @state, @superseded, @port, @sandbox, @endpointHost, @endpointPort, @crashCount,
         @nextStartAt, @createdAt, @updatedAt, @startedAt)
-      ON CONFLICT (id) DO UPDATE SET state = excluded.state, endpoint_host = excluded.endpoint_host,
+      ON CONFLICT (id) DO UPDATE SET state = excluded.state, superseded = excluded.superseded, port = excluded.port, sandbox = excluded.sandbox, endpoint_host = excluded.endpoint_host,
         endpoint_port = excluded.endpoint_port, crash_count = excluded.crash_count,
         next_start_at = excluded.next_start_at, updated_at = excluded.updated_at, started_at = excluded.started_at`);
     // What a one-off dyno is does not change in its life.
@@ -43,6 +43,7 @@ export class DynoStore {
       ...dyno,
       endpoint: undefined,
       oneOff: undefined,
+      superseded: dyno.superseded ? 1 : 0,
       endpointHost: dyno.endpoint?.host ?? null,
       endpointPort: dyno.endpoint?.port ?? null,
       nextStartAt: dyno.nextStartAt?.getTime() ?? null,
@@ -94,7 +95,9 @@ function toDyno(row: Row): Dyno {
     size: text(row, 'size') as DynoSizeName,
     command: text(row, 'command'),
     state: text(row, 'state') as DynoState,
+    superseded: flag(row, 'superseded'),
     port: integerOrNull(row, 'port'),
+    sandbox: textOrNull(row, 'sandbox'),
     endpoint: toEndpoint(row),
     crashCount: integer(row, 'crash_count'),
     nextStartAt: dateOrNull(row, 'next_start_at'),

@@ -740,6 +740,18 @@ export function describeContainerEngine(name: string, makeSubject: () => Promise
         expect(words.slice(-2)).toEqual([String(64 * 1024 * 1024), '50']);
       });
 
+      sentence('the memory of a running container is measured, that of another is not', async () => {
+        const id = await started('idle');
+        const use = await engine.memory(id);
+        expect(use.rssBytes).toBeGreaterThan(0);
+        expect(use.rssBytes).toBeLessThan(256 * 1024 * 1024);
+        await engine.kill(id, 'SIGKILL');
+        await engine.wait(id);
+        await expectKind(engine.memory(id), 'not_running');
+        await engine.remove(id);
+        await expectKind(engine.memory(id), 'not_found');
+      });
+
       sentence('bind mounts and temporary file systems are mounted', async () => {
         await writeFile(join(folder, 'from-host'), 'from the host\n');
         const id = await started('executor', {

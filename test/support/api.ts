@@ -106,6 +106,7 @@ export class TestApi {
         appDomain: 'localhost',
         routerHttpPort: 8080,
         apiPort: 5050,
+        herokuLimits: false,
       },
       changed: () => undefined,
     };
@@ -268,6 +269,8 @@ export class TestApi {
       command: 'node web.js',
       state: 'up',
       port: 20_000,
+      superseded: false,
+      sandbox: null,
       endpoint: { host: '127.0.0.1', port: 20_000 },
       crashCount: 0,
       nextStartAt: null,

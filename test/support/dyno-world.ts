@@ -5,7 +5,7 @@ import type { Account } from '../../src/domain/account';
 import type { App } from '../../src/domain/app';
 import { dynoName } from '../../src/domain/dyno';
 import { parseDynoSize } from '../../src/domain/dyno-size';
-import type { SlugId } from '../../src/domain/ids';
+import type { AppId, SlugId } from '../../src/domain/ids';
 import type { ProcessTypes } from '../../src/domain/procfile';
 import type { Release } from '../../src/domain/release';
 import type { Slug } from '../../src/domain/slug';
@@ -43,8 +43,12 @@ export class DynoWorld {
   readonly listener: Server = createServer((socket) => socket.destroy());
   manager: Reconciler;
   readonly context: PlatformContext;
+  onChange: (appId: AppId) => void = () => undefined;
 
-  constructor(store = Store.open(':memory:')) {
+  constructor(
+    store = Store.open(':memory:'),
+    readonly readySandboxes = 0,
+  ) {
     this.store = store;
     this.engine.addImage(IMAGE);
     this.behave(() => true, {});
@@ -68,8 +72,9 @@ export class DynoWorld {
         appDomain: 'localhost',
         routerHttpPort: 80,
         apiPort: 1,
+        herokuLimits: false,
       },
-      changed: () => undefined,
+      changed: (appId) => this.onChange(appId),
     };
     this.releases = new Releases(this.context);
     this.apps = new Apps(this.context, this.releases, []);
@@ -96,8 +101,9 @@ export class DynoWorld {
   /** What containers do; a signal that is sent to all processes ends them, unless they ignore it. */
   behave(which: (spec: ContainerSpec) => boolean, script: ContainerScript): void {
     this.engine.behave(which, {
-      exec: (_argv, _options, container) => {
-        if (script.ignoresSigterm !== true) setImmediate(() => this.engine.exit(container.spec.name, 143));
+      exec: (argv, _options, container) => {
+        if (/^kill -(TERM|HUP) -1$/.test(argv.at(-1) ?? '') && script.ignoresSigterm !== true)
+          setImmediate(() => this.engine.exit(container.spec.name, 143));
         return { exitCode: 0, stdout: '', stderr: '' };
       },
       ...script,
@@ -185,8 +191,11 @@ export class DynoWorld {
       settleMs: 0,
       newId: randomUUID,
       random: Math.random,
-      changed: () => undefined,
+      changed: (appId) => this.onChange(appId),
       concurrency: 4,
+      readySandboxes: this.readySandboxes,
+      sandboxImage: IMAGE,
+      cycleMs: 20 * 60_000,
     });
   }
 }

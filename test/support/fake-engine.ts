@@ -22,6 +22,7 @@ import {
   type Labels,
   type LayerSpec,
   type LogOptions,
+  type MemoryUse,
   type NetworkSpec,
   type TerminalSize,
 } from '../../src/engine/engine';
@@ -46,6 +47,8 @@ export interface ContainerScript {
   echoesInput?: boolean;
   /** Runs at its start. */
   onStart?: (container: ContainerView) => void;
+  /** What it uses. Default: 1 MiB. */
+  memory?: Partial<MemoryUse>;
   exec?: (
     argv: readonly string[],
     options: ExecOptions,
@@ -256,7 +259,11 @@ export class FakeEngine implements ContainerEngine {
     if (container.state === 'running') return;
     const { script, spec } = container;
     if (script.startError !== undefined) throw script.startError;
-    if (!BUILT_IN_NETWORKS.has(spec.network) && !this.#networks.has(spec.network)) {
+    if (spec.network.startsWith('container:')) {
+      const holder = this.#get(spec.network.slice('container:'.length));
+      if (holder.state !== 'running')
+        throw new EngineError('not_running', 'the joined container does not run');
+    } else if (!BUILT_IN_NETWORKS.has(spec.network) && !this.#networks.has(spec.network)) {
       throw new EngineError('not_found', `network ${spec.network} not found`);
     }
     container.begin(this.#clock.now());
@@ -338,6 +345,13 @@ export class FakeEngine implements ContainerEngine {
     } finally {
       signal.removeEventListener('abort', calledOff);
     }
+  }
+
+  async memory(id: ContainerId): Promise<MemoryUse> {
+    await this.#enter('memory');
+    const container = this.#get(id);
+    if (container.state !== 'running') throw notRunning(container);
+    return { rssBytes: 1024 * 1024, cacheBytes: 0, swapBytes: 0, ...container.script.memory };
   }
 
   async exec(id: ContainerId, argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {

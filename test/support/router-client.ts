@@ -33,12 +33,14 @@ export class TestDaemon {
   readonly socket: Socket;
   closed = false;
 
-  constructor(socketPath: string) {
+  /** `silent`: connects, and says nothing by which it would become the daemon. */
+  constructor(socketPath: string, options: { silent?: boolean } = {}) {
     this.socket = connect(socketPath);
     const reader = new LineReader(1 << 24, (line) => this.messages.push(parseRouterMessage(line)));
     this.socket.on('data', (chunk) => reader.push(chunk));
     this.socket.on('error', () => undefined);
     this.socket.on('close', () => (this.closed = true));
+    if (options.silent !== true) this.send({ type: 'hello' });
   }
 
   send(message: DaemonMessage): void {

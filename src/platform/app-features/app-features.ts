@@ -16,7 +16,17 @@ export interface AppFeature {
 }
 
 /** Features are added here when something reads them: a switch without effect would be a lie. */
-const CATALOGUE: readonly Omit<AppFeature, 'enabled' | 'updatedAt'>[] = [];
+const CATALOGUE: readonly Omit<AppFeature, 'enabled' | 'updatedAt'>[] = [
+  {
+    id: '0f4b1d0e-6a1f-4d7c-9c0a-7e1b00000001',
+    name: 'preboot',
+    displayName: 'Preboot',
+    description: 'New web dynos are up for a while before the old ones stop',
+    docUrl: 'https://devcenter.heroku.com/articles/preboot',
+    state: 'general',
+    createdAt: new Date('2011-12-01T00:00:00Z'),
+  },
+];
 
 export class AppFeatures {
   readonly #context: PlatformContext;
@@ -47,12 +57,13 @@ export class AppFeatures {
   }
 
   set(actor: Actor, app: App, idOrName: string, enabled: boolean): AppFeature {
-    const { store, clock, changed } = this.#context;
+    const { store, clock, changed, dynoManager } = this.#context;
     const feature = this.find(app, idOrName);
     store.transaction(() => {
       store.appFeatures.set(app.id, { name: feature.name, enabled, updatedAt: clock.now() });
       record(this.#context, app.id, actor, 'app-feature.update', { name: feature.name, enabled });
     });
+    dynoManager.kick(app.id);
     changed(app.id);
     return this.find(app, feature.name);
   }

@@ -75,6 +75,8 @@ export class OneOffService {
         size: this.#size(app, input),
         command: substituteProcessType(parseCommand(input.command), processTypes),
         state: 'starting',
+        superseded: false,
+        sandbox: null,
         port: null,
         endpoint: null,
         crashCount: 0,

@@ -2,7 +2,7 @@ import type { Actor } from '../../domain/account';
 import type { App } from '../../domain/app';
 import { dynoSize, parseDynoSize } from '../../domain/dyno-size';
 import { invalidParams, PlatformError } from '../../domain/errors';
-import { MAX_DYNOS_PER_APP, parseQuantity, type Formation } from '../../domain/formation';
+import { assertHerokuLimits, MAX_DYNOS_PER_APP, parseQuantity, type Formation } from '../../domain/formation';
 import { record, type PlatformContext } from '../context';
 
 export interface FormationView extends Formation {
@@ -55,7 +55,9 @@ export class FormationService {
         store.formations.save(next);
         result.set(next.type, next);
       }
-      const total = store.formations.of(app.id).reduce((sum, entry) => sum + entry.quantity, 0);
+      const formation = store.formations.of(app.id);
+      if (this.#context.settings.herokuLimits) assertHerokuLimits(formation);
+      const total = formation.reduce((sum, entry) => sum + entry.quantity, 0);
       if (total > MAX_DYNOS_PER_APP) {
         throw invalidParams(`Cannot scale to ${total} dynos: an app can have at most ${MAX_DYNOS_PER_APP}.`);
       }

@@ -126,8 +126,10 @@ describe('router link', () => {
       socket.write('{"type":"hello","protocol":1,"pid":1,"table_version":0,"http_port":1}\n');
       socket.on('data', (chunk) => {
         for (const line of chunk.toString().trim().split('\n')) {
+          const message = JSON.parse(line);
+          if (message.type !== 'routes') continue;
           routes += 1;
-          version = JSON.parse(line).table.version;
+          version = message.table.version;
           setTimeout(() => socket.write(`{"type":"applied","table_version":${version}}\n`), 10);
         }
       });

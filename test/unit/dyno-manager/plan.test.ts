@@ -10,6 +10,7 @@ import type { DesiredDyno } from '../../../src/dyno-manager/desired';
 import type { ObservedContainer } from '../../../src/dyno-manager/observe';
 import {
   BOOT_TIMEOUT_MS,
+  PREBOOT_MS,
   ORPHAN_GRACE_MS,
   planDynos,
   ATTACH_TIMEOUT_MS,
@@ -38,6 +39,8 @@ function aDyno(more: Partial<Dyno> = {}): Dyno {
     command: 'run',
     state: 'up',
     port: 5000,
+    sandbox: null,
+    superseded: false,
     endpoint: null,
     crashCount: 0,
     nextStartAt: null,
@@ -55,6 +58,7 @@ function aContainer(dyno: Dyno, more: Partial<ObservedContainer> = {}): Observed
     dynoId: dyno.id,
     state: 'running',
     exitCode: null,
+    oomKilled: false,
     createdAt: dyno.createdAt,
     finishedAt: null,
     endpoint: null,
@@ -74,6 +78,9 @@ function plan(input: Partial<PlanInput>): Step[] {
     attended: new Set(),
     stopping: new Set(),
     clients: new Map(),
+    cutOff: new Set(),
+    preboot: false,
+    cycleMs: 0,
     watchingSince: before(60_000),
     now: NOW,
     ...input,
@@ -167,6 +174,57 @@ describe('planDynos', () => {
     expect(plan({ ...input, now: new Date(NOW.getTime() - 1) })).toEqual([]);
   });
 
+  test('replaces a dyno after a day and its own share of some hours more', () => {
+    const day = 24 * 3_600_000;
+    const id = '80000000-0000-4000-8000-000000000000' as DynoId;
+    const aged = (ms: number): Step[] => {
+      const dyno = aDyno({ id, startedAt: before(ms) });
+      const attended = new Set([id]);
+      return plan({
+        desired: [wanted()],
+        dynos: [dyno],
+        containers: [aContainer(dyno)],
+        attended,
+        cycleMs: day,
+      });
+    };
+    expect(aged(day + 107 * 60_000)).toEqual([]);
+    expect(aged(day + 109 * 60_000)).toMatchObject([{ kind: 'retire', reason: 'cycle' }]);
+  });
+
+  test('with preboot keeps the old web dynos until the new ones have been up for three minutes', () => {
+    const old = aDyno();
+    const desired = [wanted(1, { releaseId: V2 })];
+    const both = [aContainer(old)];
+    expect(plan({ desired, dynos: [old], containers: both, preboot: true })).toEqual([
+      { kind: 'supersede', dyno: old },
+      { kind: 'insert', desired: desired[0] },
+    ]);
+    const superseded = { ...old, superseded: true };
+    const fresh = aDyno({ releaseId: V2, updatedAt: before(PREBOOT_MS - 1) });
+    const attended = new Set([old.id, fresh.id]);
+    const containers = [aContainer(superseded), aContainer(fresh)];
+    const input = { desired, dynos: [superseded, fresh], containers, attended, preboot: true };
+    expect(plan(input)).toEqual([]);
+    expect(plan({ ...input, now: new Date(NOW.getTime() + 1) })).toEqual([
+      { kind: 'retire', dyno: superseded, reason: 'superseded' },
+    ]);
+  });
+
+  test('with preboot keeps the old web dynos for as long as a new one does not boot', () => {
+    const superseded = aDyno({ superseded: true });
+    const crashed = aDyno({ releaseId: V2, state: 'crashed', nextStartAt: new Date(NOW.getTime() + 1) });
+    const input = {
+      desired: [wanted(1, { releaseId: V2 })],
+      dynos: [superseded, crashed],
+      containers: [aContainer(superseded)],
+      attended: new Set([superseded.id]),
+    };
+    expect(plan({ ...input, preboot: true })).toEqual([]);
+    // Switched off meanwhile: the old ones have no reason to stay.
+    expect(plan(input)).toEqual([{ kind: 'retire', dyno: superseded, reason: 'superseded' }]);
+  });
+
   test('removes a container without a dyno only after the grace period', () => {
     const stray = aContainer(aDyno(), { createdAt: before(ORPHAN_GRACE_MS - 1) });
     expect(plan({ containers: [stray] })).toEqual([]);
@@ -192,7 +250,7 @@ describe('planDynos with one-off dynos', () => {
       const input = { dynos: [dyno], containers: [aContainer(dyno)], attended: new Set([dyno.id]) };
       expect(plan(input)).toEqual([]);
       expect(kinds(plan({ ...input, desired: [wanted(1)] }))).toEqual(['insert']);
-      expect(nextDeadline({ ...input, now: NOW })).toBeNull();
+      expect(nextDeadline({ desired: [], cycleMs: 0, ...input, now: NOW })).toBeNull();
     }
   });
 
@@ -224,7 +282,7 @@ describe('planDynos with one-off dynos', () => {
     const input = { dynos: [dyno], containers: [aContainer(dyno, { state: 'created' })] };
     const earlier = new Date(NOW.getTime() - 1);
     expect(plan({ ...input, now: earlier })).toEqual([]);
-    expect(nextDeadline({ ...input, now: earlier })).toEqual(NOW);
+    expect(nextDeadline({ desired: [], cycleMs: 0, ...input, now: earlier })).toEqual(NOW);
     expect(kinds(plan(input))).toEqual(['attach-timeout']);
   });
 
@@ -259,10 +317,18 @@ describe('planDynos with one-off dynos', () => {
       };
       const earlier = new Date(NOW.getTime() - 1);
       expect(plan({ ...input, now: earlier })).toEqual([]);
-      expect(nextDeadline({ ...input, now: earlier })).toEqual(NOW);
+      expect(nextDeadline({ desired: [], cycleMs: 0, ...input, now: earlier })).toEqual(NOW);
       expect(plan(input)).toEqual([{ kind: 'retire', dyno, reason: 'stop' }]);
-      expect(nextDeadline({ ...input, dynos: [{ ...dyno, state: 'down' }], now: earlier })).toBeNull();
-      expect(nextDeadline({ ...input, now: NOW })).toBeNull();
+      expect(
+        nextDeadline({
+          desired: [],
+          cycleMs: 0,
+          ...input,
+          dynos: [{ ...dyno, state: 'down' }],
+          now: earlier,
+        }),
+      ).toBeNull();
+      expect(nextDeadline({ desired: [], cycleMs: 0, ...input, now: NOW })).toBeNull();
     }
   });
 });
@@ -307,6 +373,9 @@ function apply(world: World, steps: Step[]): void {
         world.dynos.push(
           aDyno({ ...step.desired, state: 'starting', startedAt: null, crashCount: step.dyno.crashCount }),
         );
+        break;
+      case 'supersede':
+        update(world, step.dyno, { superseded: true });
         break;
       case 'retire':
         update(world, step.dyno, { state: 'down' });
@@ -437,6 +506,9 @@ describe('planDynos, whatever it finds', () => {
             desired,
             ...world,
             stopping: new Set(),
+            cutOff: new Set(),
+            preboot: false,
+            cycleMs: 0,
             watchingSince: before(50_000),
             now: rounds === 0 ? NOW : later,
           });
@@ -516,6 +588,9 @@ describe('planDynos, whatever it finds', () => {
             desired,
             ...world,
             stopping: new Set(),
+            cutOff: new Set(),
+            preboot: false,
+            cycleMs: 0,
             watchingSince: before(50_000),
             now,
           });

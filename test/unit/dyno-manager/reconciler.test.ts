@@ -35,7 +35,7 @@ describe('Reconciler', () => {
     const [container] = world.engine.containers();
     const dyno = world.store.dynos.of(app.id)[0];
     expect(container?.spec.env).toMatchObject({ GREETING: 'hi', DYNO: 'web.1', PORT: String(dyno?.port) });
-    expect(container?.spec.limits).toMatchObject({ memoryBytes: 512 * 1024 * 1024, pids: 256 });
+    expect(container?.spec.limits).toMatchObject({ memoryBytes: 1024 * 1024 * 1024, pids: 256 });
     expect(container?.spec.unprivileged).not.toBe(false);
   });
 
@@ -157,6 +157,17 @@ describe('Reconciler', () => {
     );
   });
 
+  test('says where a web dyno listens instead of on its port', async () => {
+    await new Promise((resolve) => world.listener.close(resolve));
+    world.behave(isDyno('web.1'), {
+      exec: () => ({ exitCode: 0, stdout: '  0: 00000000:0BB8 00000000:0000 0A\n', stderr: '' }),
+      endpoint: { host: '127.0.0.1', port: 1 },
+    });
+    const app = await world.createApp({ web: 'x' });
+    await world.advance(60_000);
+    expect(world.log(app).join('\n')).toMatch(/The process listens on port 3000, but not on \$PORT \(\d+\)/);
+  });
+
   test('kills what ignores SIGTERM for 30 seconds (R12)', async () => {
     world.behave(isDyno('worker.1'), { ignoresSigterm: true });
     const app = await world.createApp({ worker: 'x' });
@@ -176,6 +187,56 @@ describe('Reconciler', () => {
       'heroku[worker.1]: Process exited with status 137',
     ]);
     expect(world.states(app)).toEqual([]);
+  });
+
+  test('tells of memory above the quota every 20 seconds (R14), and ends what takes twice as much (R15)', async () => {
+    const memory = { rssBytes: 530 * 1024 * 1024 };
+    world.behave(isDyno('worker.1'), { memory });
+    const app = await world.createApp({ worker: 'x' });
+    world.formation.batchUpdate(world.account, app, [{ type: 'worker', quantity: 1 }]);
+    await world.settle();
+    await world.advance(20_000);
+    expect(world.log(app).slice(-2)).toEqual([
+      'heroku[worker.1]: Process running mem=530M(103.5%)',
+      'heroku[worker.1]: Error R14 (Memory quota exceeded)',
+    ]);
+    memory.rssBytes = 1026 * 1024 * 1024;
+    await world.advance(20_000);
+    const log = world.log(app, 'heroku[worker.1]: Error R14 (Memory quota exceeded)');
+    expect(log.slice(0, 5)).toEqual([
+      'heroku[worker.1]: Process running mem=1026M(200.4%)',
+      'heroku[worker.1]: Error R15 (Memory quota vastly exceeded)',
+      'heroku[worker.1]: Stopping process with SIGKILL',
+      'heroku[worker.1]: Process exited with status 137',
+      'heroku[worker.1]: State changed from up to crashed',
+    ]);
+  });
+
+  test('replaces dynos by fresh ones after a while', async () => {
+    const app = await world.createApp({ web: 'x' });
+    const [first] = world.engine.running();
+    // Each dyno has its own time, by its id: 20 minutes in this world, and up to 216 more.
+    const id = world.store.dynos.of(app.id)[0]?.id ?? '';
+    const cycleMs = Math.round(20 * MINUTE + (parseInt(id.slice(0, 8), 16) / 0xffffffff) * 216 * MINUTE);
+    await world.advance(cycleMs - 1000);
+    expect(world.engine.running()).toEqual([first]);
+    await world.advance(1000);
+    expect(world.engine.running()).not.toContain(first);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(world.log(app)).toContain('heroku[web.1]: Cycling');
+  });
+
+  test('with preboot serves from the old dyno until the new one has been up for three minutes', async () => {
+    const app = await world.createApp({ web: 'x' });
+    world.store.appFeatures.set(app.id, { name: 'preboot', enabled: true, updatedAt: world.clock.now() });
+    world.configVars.update(world.account, app, { A: '1' });
+    await world.settle();
+    expect(world.states(app)).toEqual(['web.1 up v3', 'web.1 up v4']);
+    await world.advance(3 * MINUTE - 1);
+    expect(world.states(app)).toEqual(['web.1 up v3', 'web.1 up v4']);
+    await world.advance(1);
+    expect(world.states(app)).toEqual(['web.1 up v4']);
+    expect(world.engine.running()).toHaveLength(1);
   });
 
   test('puts what a dyno prints into the log, before the line of its end', async () => {

@@ -8,7 +8,7 @@ import path from 'node:path';
 import type { Actor } from '../../../src/domain/account';
 import type { App } from '../../../src/domain/app';
 import type { Build } from '../../../src/domain/build';
-import type { AccountId, AppId, BuildId } from '../../../src/domain/ids';
+import type { AccountId, AppId, BuildId, ReleaseId } from '../../../src/domain/ids';
 import { GitEndpoint } from '../../../src/git/endpoint';
 import { PushReceiver } from '../../../src/git/receive';
 import { Repositories } from '../../../src/git/repositories';
@@ -42,7 +42,7 @@ class FakeBuilds {
         timeoutMs: 10_000,
       });
       this.sources.push(listed.stdout);
-      return { ...build, status };
+      return { ...build, status, releaseId: this.succeeds ? (randomUUID() as ReleaseId) : null };
     });
     this.#ended = ended;
     return { build, ended };
@@ -79,17 +79,20 @@ describe('git over HTTP', () => {
   let server: Server;
   let work: TestRepository;
   let pushed: number[];
+  let crashed: string[];
   let children: ChildProcess[];
 
   beforeEach(async () => {
     directory = mkdtempSync(path.join(tmpdir(), 'dynodock-git-'));
     builds = new FakeBuilds();
+    crashed = [];
     repositories = new Repositories(path.join(directory, 'repos'));
     receiver = new PushReceiver({
       socketPath: path.join(directory, 'hook.sock'),
       hooksDir: path.join(directory, "hooks with ' and space"),
       nodePath: process.execPath,
       builds,
+      deploys: { outcome: () => Promise.resolve({ crashed }) },
       logger: silentLogger,
     });
     await receiver.start();
@@ -141,6 +144,16 @@ describe('git over HTTP', () => {
     return { child, result };
   }
   const git = (...args: string[]): Promise<GitResult> => start(args).result;
+
+  test('tells those who push of dynos that crash at once', async () => {
+    work.commit({ 'a.txt': '1' }, 'Bad');
+    crashed = ['web.1'];
+    const result = await git('push', url(), 'main');
+    expect(transcript(result)).toMatch(
+      /Verifying deploy\.\.\. done\.\n ! {5}web\.1 crashed after this deploy\. To see why: heroku logs -a \S+$/,
+    );
+    expect(result.code).toBe(0);
+  });
 
   test('builds what is pushed to main, shows the output and accepts the push', async () => {
     const commit = work.commit({ 'a.txt': '1', 'dir/b.txt': '2' }, 'First: subject\n\nBody');
@@ -321,6 +334,15 @@ describe('git over HTTP', () => {
     const ended = await result;
     expect(ended.code).toBe(1);
     expect(transcript(ended)).toContain(' !     The dynodock daemon has gone away.');
+  });
+
+  test('adds nothing of its own to output in many small pieces', async () => {
+    const lines = Array.from({ length: 30_000 }, (_, index) => `${index} ${'x'.repeat(60)}\n`);
+    work.commit({ a: '1' });
+    builds.output = lines;
+    const text = transcript(await git('push', url(), 'main'));
+    expect(text).toContain(lines.join('').trimEnd());
+    expect(text).not.toContain('Warning');
   });
 
   test('passes on megabytes of output of any bytes', async () => {

@@ -95,6 +95,7 @@ describe('Builds', () => {
         appDomain: 'localhost',
         routerHttpPort: 80,
         apiPort: 5700,
+        herokuLimits: false,
       },
       changed: () => undefined,
     };

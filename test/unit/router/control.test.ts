@@ -1,7 +1,16 @@
 import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { aDyno, anApp, aTable, eventually, HELLO, pause, RouterBench } from '../../support/router-client';
+import {
+  TestDaemon,
+  aDyno,
+  anApp,
+  aTable,
+  eventually,
+  HELLO,
+  pause,
+  RouterBench,
+} from '../../support/router-client';
 
 let bench: RouterBench;
 beforeEach(() => {
@@ -101,6 +110,19 @@ describe('without a daemon', () => {
     await bench.daemon.serve(anApp({ dynos: [aDyno(dyno.port)] }));
     await bench.daemon.close();
     expect(statusOf(await bench.get())).toBe(200);
+  });
+
+  test('log lines are not lost to somebody who only looks whether a router runs', async () => {
+    await bench.start();
+    await bench.daemon.serve(anApp({ web_quantity: 0 }));
+    await bench.daemon.close();
+    await bench.get('/meanwhile');
+    const looking = new TestDaemon(bench.socketPath, { silent: true });
+    await eventually(() => looking.of('hello').length > 0, 'greeting');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(looking.lines).toEqual([]);
+    await looking.close();
+    expect(await bench.connectDaemon().line()).toContain('path="/meanwhile"');
   });
 
   test('log lines wait, and the oldest are dropped and counted beyond the bound', async () => {

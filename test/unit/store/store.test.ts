@@ -203,6 +203,8 @@ describe('Store', () => {
       size: 'eco' as DynoSizeName,
       command: 'bash',
       state: 'starting',
+      superseded: false,
+      sandbox: null,
       port: null,
       endpoint: null,
       crashCount: 0,

@@ -1,0 +1,108 @@
+import { EngineError } from '../../../src/engine/engine';
+import { ROLE_LABEL } from '../../../src/engine/labels';
+import { Store } from '../../../src/store/store';
+import { DynoWorld } from '../../support/dyno-world';
+
+describe('Sandboxes', () => {
+  let world: DynoWorld;
+  beforeEach(async () => {
+    world = new DynoWorld(Store.open(':memory:'), 2);
+    await world.start();
+    world.behave((spec) => spec.labels[ROLE_LABEL] === 'sandbox', { endpoint: world.endpoint });
+    for (const name of sandboxes()) world.engine.vanish(name);
+    await world.advance(1000);
+  });
+  afterEach(() => world.stop());
+
+  const running = (role: string): string[] =>
+    world.engine
+      .containers()
+      .filter(({ state, labels }) => state === 'running' && labels[ROLE_LABEL] === role)
+      .map(({ name }) => name);
+  const sandboxes = (): string[] => running('sandbox');
+
+  test('are kept ready, and made up for after a start has taken one', async () => {
+    expect(sandboxes()).toHaveLength(2);
+    const app = await world.createApp({ web: 'x' });
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(sandboxes()).toHaveLength(2);
+    await world.advance(1000);
+    expect(sandboxes()).toHaveLength(3);
+  });
+
+  test('give a dyno their network and port', async () => {
+    const app = await world.createApp({ web: 'x' });
+    const dyno = world.store.dynos.of(app.id)[0];
+    const container = world.engine.containers().find(({ labels }) => labels[ROLE_LABEL] === 'dyno');
+    expect(container?.spec.network).toBe(`container:${dyno?.sandbox}`);
+    expect(container?.spec.hostname).toBeUndefined();
+    const holder = world.engine.containers().find(({ id }) => id === dyno?.sandbox);
+    expect(container?.spec.env.PORT).toBe(String(holder?.spec.exposePort));
+    expect(dyno?.endpoint).toEqual(world.endpoint);
+  });
+
+  test('are used once: they go with their dyno', async () => {
+    const app = await world.createApp({ web: 'x' });
+    const first = world.store.dynos.of(app.id)[0]?.sandbox;
+    world.dynos.restart(world.account, app, { all: true });
+    await world.advance(1000);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(world.store.dynos.of(app.id)[0]?.sandbox).not.toBe(first);
+    expect(world.engine.containers().map(({ id }) => id)).not.toContain(first);
+  });
+
+  test('are not waited for: a dyno starts without one when there is none', async () => {
+    const app = await world.createApp({ web: 'x' });
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 5 }]);
+    world.behave((spec) => spec.exposePort !== undefined, { endpoint: world.endpoint });
+    await world.settle();
+    expect(world.states(app)).toHaveLength(5);
+    const without = world.store.dynos.of(app.id).filter(({ sandbox }) => sandbox === null);
+    expect(without).toHaveLength(3);
+    await world.advance(1000);
+    expect(sandboxes()).toHaveLength(4);
+  });
+
+  test('survive a restart of the daemon, those in use and those that wait', async () => {
+    const app = await world.createApp({ web: 'x' });
+    await world.advance(1000);
+    const before = sandboxes().sort();
+    await world.restartManager();
+    await world.advance(1000);
+    expect(sandboxes().sort()).toEqual(before);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(running('dyno')).toHaveLength(1);
+  });
+
+  test('are swept when nobody needs them any more', async () => {
+    const app = await world.createApp({ web: 'x' });
+    await world.advance(1000);
+    await world.apps.destroy(world.account, app.name);
+    await world.manager.resync();
+    await world.settle();
+    expect(sandboxes()).toHaveLength(2);
+  });
+
+  test('take their dyno along when they end', async () => {
+    const app = await world.createApp({ web: 'x' });
+    const { id, sandbox } = world.store.dynos.of(app.id)[0] ?? {};
+    const holder = world.engine.containers().find((container) => container.id === sandbox);
+    world.engine.vanish(holder?.name ?? '');
+    await world.advance(1000);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(world.store.dynos.of(app.id)[0]?.id).not.toBe(id);
+    expect(running('dyno')).toHaveLength(1);
+  });
+
+  test('that can not be made keep no dyno from starting', async () => {
+    for (const name of sandboxes()) world.engine.vanish(name);
+    world.engine.failNext('create', new EngineError('other', 'no more addresses'));
+    await world.advance(1000);
+    expect(sandboxes()).toEqual([]);
+    world.behave((spec) => spec.exposePort !== undefined, { endpoint: world.endpoint });
+    const app = await world.createApp({ web: 'x' });
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    await world.advance(11_000);
+    expect(sandboxes()).toHaveLength(2);
+  });
+});
