@@ -317,6 +317,7 @@ export class Daemon {
         start: () =>
           writeInstance(paths, {
             pid: process.pid,
+            installationId,
             pidNamespace: ownPidNamespace(),
             apiPort: config.apiPort,
             routerHttpPort: config.routerHttpPort,

@@ -3,6 +3,7 @@ import { existsSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { stackImageReferences } from '../build/stack-images';
+import { INSTALLATION_LABEL, ROLE_LABEL } from '../engine/labels';
 import { findPortHolder, isFree, nextFreePort } from '../lib/port-holder';
 import { run } from '../lib/process';
 import type { Config } from './config';
@@ -33,6 +34,7 @@ export async function examine(config: Config, paths: Paths, imagesDir: string): 
       connected === undefined
         ? undefined
         : examineDisk('engine', connected.info.rootDir, config.minFreeDiskBytes),
+    () => (connected === undefined ? undefined : examineLeftovers(connected, paths)),
     () => examineDataFolder(config.dataDir),
     () => examinePort(paths, 'API', 'DYNODOCK_API_PORT', config.apiPort),
     () => examinePort(paths, 'router', 'DYNODOCK_HTTP_PORT', config.routerHttpPort),
@@ -112,6 +114,27 @@ async function examineImages({ engine, info }: ConnectedEngine, imagesDir: strin
     result: 'warning',
     detail: `${missing} of ${references.length} not built yet`,
     advice: '`dynodock up` builds them (some minutes, once).',
+  };
+}
+
+/** Dynos of another data folder run on where that was removed without `dynodock down --all`: nobody else ends them. */
+async function examineLeftovers({ engine }: ConnectedEngine, paths: Paths): Promise<Finding | undefined> {
+  const what = 'other installations';
+  const own = (await findInstance(paths))?.installationId;
+  const roles = await Promise.all(
+    [{ [ROLE_LABEL]: 'dyno' }, { [ROLE_LABEL]: 'sandbox' }].map((labels) => engine.list(labels)),
+  );
+  const others = roles
+    .flat()
+    .map(({ labels }) => labels[INSTALLATION_LABEL])
+    .filter((id) => id !== own);
+  const ids = [...new Set(others)].filter((id) => id !== undefined);
+  if (own === undefined || ids.length === 0) return undefined;
+  return {
+    what,
+    result: 'warning',
+    detail: `${others.length} containers of ${ids.length} other ${ids.length === 1 ? 'installation' : 'installations'} on this engine`,
+    advice: `They are never touched from here. If their data folder is gone: docker rm -f $(docker ps -aq --filter label=${INSTALLATION_LABEL}=${ids[0] ?? ''})`,
   };
 }
 

@@ -7,6 +7,7 @@ export interface Instance {
   pid: number;
   /** In which `pid` has its meaning: a daemon in a container counts its processes apart. null where there are none. */
   pidNamespace: string | null;
+  installationId: string;
   apiPort: number;
   routerHttpPort: number;
   startedAt: string;
