@@ -496,6 +496,63 @@ const anyWorld = fc
   });
 
 describe('planDynos, whatever it finds', () => {
+  test('with preboot stops no web dyno of the old release before all new ones have been up for a while', () => {
+    const anyAge = fc.integer({ min: 0, max: 2 * PREBOOT_MS });
+    const anySuccessor = fc.option(
+      fc.record({ state: fc.constantFrom<DynoState[]>('starting', 'up', 'crashed'), upForMs: anyAge }),
+      { nil: undefined },
+    );
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 4 }),
+        fc.array(anySuccessor, { minLength: 4, maxLength: 4 }),
+        fc.boolean(),
+        (quantity, successors, marked) => {
+          const desired = Array.from({ length: quantity }, (_, index) =>
+            wanted(index + 1, { releaseId: V2 }),
+          );
+          const old = desired.map(({ number }) => aDyno({ number, superseded: marked }));
+          const fresh = desired.flatMap(({ number }, index) => {
+            const successor = marked ? successors[index] : undefined;
+            if (successor === undefined) return [];
+            return [
+              aDyno({ number, releaseId: V2, state: successor.state, updatedAt: before(successor.upForMs) }),
+            ];
+          });
+          const dynos = [...old, ...fresh];
+          const steps = plan({
+            desired,
+            dynos,
+            containers: dynos.filter(({ state }) => state !== 'crashed').map((dyno) => aContainer(dyno)),
+            attended: new Set(dynos.map(({ id }) => id)),
+            preboot: true,
+          });
+          const proven = fresh.filter(
+            ({ state, updatedAt }) => state === 'up' && NOW.getTime() - updatedAt.getTime() >= PREBOOT_MS,
+          );
+          const retired = steps.filter((step) => step.kind === 'retire' && step.dyno.releaseId === V1);
+          expect(retired).toHaveLength(proven.length === quantity ? quantity : 0);
+        },
+      ),
+    );
+  });
+
+  test('tries no crashed dyno again before its time', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 100_000_000 }), anyWorld, (waitMs, world) => {
+        const nextStartAt = new Date(NOW.getTime() + waitMs);
+        const dynos = world.dynos.map((dyno) =>
+          dyno.state === 'crashed' ? { ...dyno, releaseId: V1, nextStartAt } : dyno,
+        );
+        const crashed = dynos.filter(({ state }) => state === 'crashed');
+        const desired = crashed.map(({ type, number }) => wanted(number, { type }));
+        const steps = plan({ desired, ...world, dynos });
+        const waiting = new Set(crashed.map(({ id }) => id));
+        expect(steps.filter((step) => 'dyno' in step && waiting.has(step.dyno.id))).toEqual([]);
+      }),
+    );
+  });
+
   test('settles with exactly the wanted dynos running and nothing else', () => {
     fc.assert(
       fc.property(anyDesired, anyWorld, (desired, world) => {
