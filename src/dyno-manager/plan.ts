@@ -173,7 +173,8 @@ function planStaying(
   if (dyno.state === 'up' && cycleAt(dyno, input.cycleMs) <= input.now.getTime()) {
     return { kind: 'retire', dyno, reason: 'cycle' };
   }
-  return input.attended.has(dyno.id) ? undefined : { kind: 'attend', dyno, container };
+  const unaddressed = isBooting(dyno) && dyno.endpoint === null && container.endpoint !== null;
+  return input.attended.has(dyno.id) && !unaddressed ? undefined : { kind: 'attend', dyno, container };
 }
 
 /** It only serves out its time: whatever happens to it, it is not replaced. */

@@ -22,6 +22,7 @@ import { Releases } from '../../src/platform/releases/releases';
 import { Store } from '../../src/store/store';
 import { FakeClock, settled } from './fake-clock';
 import { FakeEngine, type ContainerScript } from './fake-engine';
+import { Mortal } from './mortal';
 import type { ContainerSpec } from '../../src/engine/engine';
 
 export const INSTALLATION = 'installation-under-test';
@@ -42,6 +43,8 @@ export class DynoWorld {
   /** What dynos listen with, as far as a test lets them: accepts connections. */
   readonly listener: Server = createServer((socket) => socket.destroy());
   manager: Reconciler;
+  /** What `manager` has of engine and clock. */
+  mortal: Mortal;
   onChange: (appId: AppId) => void = () => undefined;
   readonly #context: PlatformContext;
 
@@ -52,6 +55,7 @@ export class DynoWorld {
     this.store = store;
     this.engine.addImage(IMAGE);
     this.behave(() => true, {});
+    this.mortal = new Mortal(this.engine, this.clock);
     this.manager = this.#newManager();
     this.#context = {
       store,
@@ -108,9 +112,16 @@ export class DynoWorld {
     });
   }
 
-  /** As if the daemon were killed and started again: what was in memory is gone. */
+  /** As if the daemon were stopped and started again: what was in memory is gone. */
   async restartManager(): Promise<void> {
     await this.manager.stop();
+    await this.replaceManager();
+  }
+
+  /** A new daemon in the place of one that was killed (`mortal`). */
+  async replaceManager(): Promise<void> {
+    this.mortal.kill();
+    this.mortal = new Mortal(this.engine, this.clock);
     this.manager = this.#newManager();
     this.manager.start();
     await this.settle();
@@ -180,9 +191,9 @@ export class DynoWorld {
   #newManager(): Reconciler {
     return new Reconciler({
       store: this.store,
-      engine: this.engine,
+      engine: this.mortal.engine,
       logplex: this.logplex,
-      clock: this.clock,
+      clock: this.mortal.clock,
       logger: silentLogger,
       installationId: INSTALLATION,
       network: 'net',
