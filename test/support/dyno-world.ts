@@ -42,6 +42,8 @@ export class DynoWorld {
   readonly account: Account;
   /** What dynos listen with, as far as a test lets them: accepts connections. */
   readonly listener: Server = createServer((socket) => socket.destroy());
+  /** Rounds of the event loop that `settle` gives to what goes on: fewer leave more of it under way. */
+  patience = 20;
   manager: Reconciler;
   /** What `manager` has of engine and clock. */
   mortal: Mortal;
@@ -161,7 +163,7 @@ export class DynoWorld {
 
   /** Lets everything happen that needs no time, real sockets included. */
   async settle(): Promise<void> {
-    for (let round = 0; round < 20; round += 1) {
+    for (let round = 0; round < this.patience; round += 1) {
       await settled();
       await new Promise((resolve) => setTimeout(resolve, 1));
     }

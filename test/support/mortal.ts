@@ -11,10 +11,14 @@ const NEVER = new Promise<never>(() => undefined);
 export class Mortal {
   readonly engine: ContainerEngine;
   readonly clock: Clock;
+  /** Resolves with its end. */
+  readonly death: Promise<void>;
+  #tellDeath: () => void = () => undefined;
   #dead = false;
   #fatal: { callsLeft: number; done: boolean } | undefined;
 
   constructor(engine: ContainerEngine, clock: Clock) {
+    this.death = new Promise((resolve) => (this.#tellDeath = resolve));
     this.engine = new Proxy(engine, { get: (target, name) => this.#wrap(target, name) });
     this.clock = {
       now: () => clock.now(),
@@ -22,8 +26,18 @@ export class Mortal {
     };
   }
 
+  get dead(): boolean {
+    return this.#dead;
+  }
+
   kill(): void {
     this.#dead = true;
+    this.#tellDeath();
+  }
+
+  /** Takes `killAtCall` back. */
+  spare(): void {
+    this.#fatal = undefined;
   }
 
   /** Dies at one of the next calls to the engine, before it is made or (`done`) once it has taken effect. */
@@ -36,10 +50,10 @@ export class Mortal {
     if (typeof method !== 'function') return method;
     return (...args: unknown[]): unknown => {
       const fatal = this.#fatal !== undefined && this.#fatal.callsLeft-- === 0 ? this.#fatal : undefined;
-      if (fatal?.done === false) this.#dead = true;
+      if (fatal?.done === false) this.kill();
       if (this.#dead) return name === 'events' || name === 'logs' ? silence() : NEVER;
       const result: unknown = method.apply(target, args);
-      if (fatal !== undefined) this.#dead = true;
+      if (fatal !== undefined) this.kill();
       return result instanceof Promise ? this.#whileAlive(result) : this.#readWhileAlive(result);
     };
   }
