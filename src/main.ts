@@ -14,17 +14,14 @@ import { answerCredentialRequest } from './cli/git-credentials';
 import { CommandError, printLines, printTable, readStandardInput, warn } from './cli/terminal';
 import { describeApps } from './cli/status';
 import { ConfigError, describeSettings, loadConfig, processEnvironment, type Config } from './daemon/config';
-import { Daemon } from './daemon/daemon';
-import { examine } from './daemon/doctor';
-import { stopDaemon, stopDynos, stopRouter } from './daemon/down';
 import { findInstance } from './daemon/instance';
-import { buildDaemonImage, prepareImages } from './daemon/images';
 import { Paths } from './daemon/paths';
 import { onEndSignal } from './daemon/signals';
 import { StartError, startDetached } from './daemon/up';
 import { EngineError } from './engine/engine';
-import { createLogger } from './lib/logger';
-import { runRouter } from './router/main';
+
+// What only one command needs is imported there: git runs `git-credentials` in every push and waits for it, and loading
+// the whole platform takes four times as long as answering.
 
 /** The installed package: holds bin/, dist/, buildpacks/ and images/. */
 const PACKAGE_DIR = path.join(__dirname, '..');
@@ -102,11 +99,16 @@ async function up(options: { detach?: boolean; detachedChild?: boolean }): Promi
     );
   }
   if (options.detach === true) {
+    const { prepareImages } = await import('./daemon/images.js');
     await prepareImages({ config, paths, imagesDir: IMAGES_DIR, onProgress: (line) => warn(line) });
     const instance = await startDetached(paths, __filename);
     printLines(`dynodock is up: API on port ${instance.apiPort}, apps on port ${instance.routerHttpPort}.`);
     return;
   }
+  const [{ Daemon }, { createLogger }] = await Promise.all([
+    import('./daemon/daemon.js'),
+    import('./lib/logger.js'),
+  ]);
   const detached = options.detachedChild === true;
   const logger = createLogger({ level: config.logLevel, ...(detached ? { file: paths.daemonLog } : {}) });
   const daemon = new Daemon({
@@ -131,6 +133,7 @@ async function up(options: { detach?: boolean; detachedChild?: boolean }): Promi
 }
 
 async function down(all: boolean): Promise<void> {
+  const { stopDaemon, stopDynos, stopRouter } = await import('./daemon/down.js');
   const { config, paths } = open();
   const daemon = await stopDaemon(paths);
   const routerRan = await stopRouter(paths);
@@ -159,6 +162,7 @@ async function status(): Promise<void> {
 }
 
 async function doctor(): Promise<void> {
+  const { examine } = await import('./daemon/doctor.js');
   const { config, paths } = open({ create: false });
   const findings = await examine(config, paths, IMAGES_DIR);
   const marks = { ok: 'ok', warning: 'warning', problem: 'PROBLEM' };
@@ -201,6 +205,7 @@ async function env(shellName: string | undefined): Promise<void> {
 }
 
 async function images(daemonToo: boolean): Promise<void> {
+  const { buildDaemonImage, prepareImages } = await import('./daemon/images.js');
   const { config, paths } = open();
   const options = { config, paths, imagesDir: IMAGES_DIR, onProgress: (line: string) => warn(line) };
   const stacks = await prepareImages(options);
@@ -209,6 +214,10 @@ async function images(daemonToo: boolean): Promise<void> {
 }
 
 async function router(): Promise<void> {
+  const [{ createLogger }, { runRouter }] = await Promise.all([
+    import('./lib/logger.js'),
+    import('./router/main.js'),
+  ]);
   const { config, paths } = open();
   await runRouter({
     dataDir: paths.run,

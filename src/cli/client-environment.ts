@@ -52,7 +52,11 @@ export function clientEnvironment(settings: ClientSettings, env: Environment): C
       [`http.${gitOrigin}/.sslCAInfo`, settings.caCertificate],
       // The empty value drops helpers from the user's files for this host; ours answers without starting the CLI.
       [`credential.${gitOrigin}.helper`, ''],
-      [`credential.${gitOrigin}.helper`, `!'${settings.binDir}/dynodock' git-credentials`],
+      // Only asked for credentials: git would wait for it once more to store what it keeps anyway.
+      [
+        `credential.${gitOrigin}.helper`,
+        `!f() { test "$1" != get || '${settings.binDir}/dynodock' git-credentials "$1"; }; f`,
+      ],
     ]),
   };
   // This variable wins over http.sslCAInfo, so that the CA has to be in its file too.

@@ -350,8 +350,12 @@ export class Steps {
       this.#becomeUp(dyno);
       return;
     }
-    // Without an address yet, or no more: a later plan sees which.
-    if (endpoint === null || attention.booting) return;
+    if (endpoint === null) {
+      // A container has no address once it has ended, which may have been at once, or not yet: a later plan sees which.
+      kick(dyno.appId);
+      return;
+    }
+    if (attention.booting) return;
     attention.booting = true;
     const { signal } = attention.boot;
     untilListening(endpoint, { clock, signal, settleMs: this.#options.settleMs }).then(

@@ -59,8 +59,8 @@ async function main() {
         ended = true;
         socket.end();
         leave(payload[0]);
-      } else if (!process.stdout.write(payload)) {
-        // The client is slower than the build: take no more until it has caught up.
+      } else if (!process.stdout.write(payload) && !socket.isPaused()) {
+        // The client is slower than the build: take no more until it has caught up. Frames that came before still go out.
         socket.pause();
         process.stdout.once('drain', () => socket.resume());
       }

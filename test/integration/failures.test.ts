@@ -347,16 +347,19 @@ describe('starting', () => {
       await other.prepare();
       other.startDaemon();
       const ended = once(other.daemon, 'exit');
-      await eventually('the ports to have been looked at', () => other.daemonOutput.includes('engine found'));
-      const holder = await listenOn(other.apiPort);
       try {
-        expect(await ended).toEqual([1, null]);
+        await eventually('the ports to have been looked at', () =>
+          other.daemonOutput.includes('engine found'),
+        );
+        const holder = await listenOn(other.apiPort);
+        const status = await ended;
+        holder.close();
+        expect(status).toEqual([1, null]);
         expect(other.daemonOutput).toContain(
           `Port ${other.apiPort} of the API is taken by process ${process.pid}`,
         );
         expect(processesOf(other.data)).toEqual([]);
       } finally {
-        holder.close();
         await other.destroy();
       }
     },

@@ -109,6 +109,17 @@ describe('Reconciler', () => {
     expect(world.states(app)).toEqual(['worker.1 up v3']);
   });
 
+  test('never calls a web dyno up that ended before it had an address', async () => {
+    world.behave(isDyno('web.1'), { exitAfterMs: 1, exitCode: 3 });
+    world.engine.delay('inspect', 5);
+    const app = await world.createApp({ web: 'x' });
+    await world.advance(5);
+    await world.advance(5);
+    expect(world.states(app)).toEqual(['web.1 crashed v3']);
+    expect(world.log(app)).not.toContain('heroku[web.1]: State changed from starting to up');
+    expect(world.log(app)).toContain('heroku[web.1]: State changed from starting to crashed');
+  });
+
   test('forgets crashes with a new release and at a restart by hand', async () => {
     const app = await world.createApp({ worker: 'x' });
     world.behave(isDyno('worker.1'), { exitAfterMs: 1000, exitCode: 0 });

@@ -336,6 +336,15 @@ describe('git over HTTP', () => {
     expect(transcript(ended)).toContain(' !     The dynodock daemon has gone away.');
   });
 
+  test('adds nothing of its own to output in many small pieces', async () => {
+    const lines = Array.from({ length: 30_000 }, (_, index) => `${index} ${'x'.repeat(60)}\n`);
+    work.commit({ a: '1' });
+    builds.output = lines;
+    const text = transcript(await git('push', url(), 'main'));
+    expect(text).toContain(lines.join('').trimEnd());
+    expect(text).not.toContain('Warning');
+  });
+
   test('passes on megabytes of output of any bytes', async () => {
     work.commit({ a: '1' });
     builds.output = [Buffer.alloc(3_000_000, '0123456789abcde\n'), Buffer.from([0xff, 0xfe, 0x0a])];
