@@ -23,7 +23,7 @@ import { pageOf, sampleApp } from '../support/sample-app';
  * for. A run is repeated with FAULT_SEED=<seed>, a long one made with FAULT_ROUNDS=<number>.
  */
 const SEED = Number(process.env.FAULT_SEED ?? Date.now() % 1_000_000);
-const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 10);
+const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 25);
 const APP = 'sturdy';
 const POOL = 3;
 const CONVERGENCE_MS = 30_000;
@@ -62,7 +62,7 @@ const foreign: string[] = [];
 /** What happened, with times, for whoever reads of a failure. */
 const journal: string[] = [];
 const excuses: Excuse[] = [];
-let prober: Prober;
+let prober: Prober | undefined;
 let installationId = '';
 let appId: AppId;
 let slugs: string[] = [];
@@ -340,15 +340,15 @@ async function expectNothingLost(): Promise<void> {
  * that had the request was ended by hand, as were all that could have had it until one was up again; or the engine
  * refused to start new dynos for old ones that had been told to go.
  */
-function expectProbesExplained(): void {
+function expectProbesExplained({ failures }: Prober): void {
   for (const excuse of excuses) {
     // Everything is up again.
     if (excuse.to === Infinity) excuse.to = performance.now();
   }
   const explained = ({ sentAt, endedAt, status }: Probe): boolean =>
     status === 503 && excuses.some(({ from, to }) => sentAt <= to && endedAt >= from);
-  expect(prober.failures.filter((failure) => !explained(failure))).toEqual([]);
-  for (const { status, error } of prober.failures.splice(0)) note(`explained: ${status} ${error}`);
+  expect(failures.filter((failure) => !explained(failure))).toEqual([]);
+  for (const { status, error } of failures.splice(0)) note(`explained: ${status} ${error}`);
   excuses.splice(0);
 }
 
@@ -361,7 +361,7 @@ async function expectOneDaemonAndNothingForeignTouched(): Promise<void> {
 
 // ------------------------------------------------------------------------------------------------------------
 
-async function round(number: number): Promise<void> {
+async function round(number: number, probes: Prober): Promise<void> {
   note(`--- round ${number}`);
   const faults = Array.from({ length: random.between(1, 2) }, () => random.pick(Object.keys(FAULTS)) ?? '');
   const actions = Array.from(
@@ -385,8 +385,8 @@ async function round(number: number): Promise<void> {
   if (platform.daemon.exitCode !== null || platform.daemon.signalCode !== null) await startDaemon();
   await expectConverged();
   await expectNothingLost();
-  await prober.settled();
-  expectProbesExplained();
+  await probes.settled();
+  expectProbesExplained(probes);
   await expectOneDaemonAndNothingForeignTouched();
 }
 
@@ -418,12 +418,10 @@ beforeAll(async () => {
     expect(started).toMatchObject({ exitCode: 0 });
     foreign.push(started.stdout.trim());
   }
-  prober = new Prober({ port: platform.httpPort, host: `${APP}.localhost` });
-  prober.start();
 }, 240_000);
 
 afterAll(async () => {
-  await prober.stop();
+  await prober?.stop();
   if (foreign.length > 0) await execute('docker', ['rm', '--force', ...foreign]);
   await proxy.restore();
   await platform.destroy();
@@ -435,9 +433,11 @@ test(
   async () => {
     process.stdout.write(`faults: ${ROUNDS} rounds with FAULT_SEED=${SEED}\n`);
     await expectConverged();
+    prober = new Prober({ port: platform.httpPort, host: `${APP}.localhost` });
+    prober.start();
     for (let number = 1; number <= ROUNDS; number += 1) {
       try {
-        await round(number);
+        await round(number, prober);
       } catch (error) {
         const log = platform.daemonOutput.split('\n').slice(-60).join('\n');
         const told = `FAULT_SEED=${SEED}, round ${number}\n${journal.slice(-80).join('\n')}\n${log}`;
