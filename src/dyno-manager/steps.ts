@@ -1,7 +1,13 @@
 import type { Dyno, DynoState } from '../domain/dyno';
 import { dynoName } from '../domain/dyno';
 import type { AppId, DynoId } from '../domain/ids';
-import { EngineError, ignoring, type ContainerEngine, type ContainerId } from '../engine/engine';
+import {
+  EngineError,
+  ignoring,
+  type ContainerEngine,
+  type ContainerId,
+  type ContainerSpec,
+} from '../engine/engine';
 import { DYNO_LABEL } from '../engine/labels';
 import { sleep, type Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
@@ -277,14 +283,7 @@ export class Steps {
     });
     let containerId: ContainerId | undefined;
     try {
-      try {
-        containerId = await engine.create(spec);
-      } catch (error) {
-        if (!(error instanceof EngineError) || error.kind !== 'conflict') throw error;
-        const existing = await engine.inspect(spec.name);
-        if (existing.labels[DYNO_LABEL] !== dyno.id) throw error;
-        containerId = existing.id;
-      }
+      containerId = await this.#create(dyno, spec);
       this.#say(dyno, `Starting process with command \`${shownCommand(dyno)}\``);
       await engine.start(containerId);
       this.#refusals.delete(slotOf(dyno));
@@ -297,6 +296,22 @@ export class Steps {
     } catch (error) {
       if (!(error instanceof EngineError) || error.kind === 'unreachable') throw error;
       await this.#failToLaunch(dyno, containerId, error);
+    }
+  }
+
+  /** Makes its container, also in the place of one that an earlier attempt made and did not start. */
+  async #create(dyno: Dyno, spec: ContainerSpec): Promise<ContainerId> {
+    const { engine } = this.#options;
+    try {
+      return await engine.create(spec);
+    } catch (error) {
+      if (!(error instanceof EngineError) || error.kind !== 'conflict') throw error;
+      const existing = await engine.inspect(spec.name);
+      if (existing.labels[DYNO_LABEL] !== dyno.id) throw error;
+      if (existing.state !== 'created') return existing.id;
+      // It may be in another sandbox than the dyno is in now, or listen on another port.
+      await engine.remove(existing.id);
+      return engine.create(spec);
     }
   }
 

@@ -1,7 +1,7 @@
 import { EngineError } from '../../../src/engine/engine';
-import { ROLE_LABEL } from '../../../src/engine/labels';
+import { DYNO_LABEL, ownedLabels, ROLE_LABEL, SANDBOX_PORT_LABEL } from '../../../src/engine/labels';
 import { Store } from '../../../src/store/store';
-import { DynoWorld } from '../../support/dyno-world';
+import { DynoWorld, INSTALLATION } from '../../support/dyno-world';
 
 describe('Sandboxes', () => {
   let world: DynoWorld;
@@ -178,5 +178,32 @@ describe('Sandboxes', () => {
     await world.advance(5000);
     expect(sandboxes()).toHaveLength(2);
     expect(world.engine.containers()).toHaveLength(2);
+  });
+
+  test('are not mistaken for the place of a container that was made without one before the daemon was killed', async () => {
+    const app = await world.createApp({ web: 'x' });
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 2 }]);
+    await world.settle();
+    expect(world.states(app)).toEqual(['web.1 up v3', 'web.2 up v3']);
+    world.mortal.killAtCall(2, true); // List, list, create.
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 3 }]);
+    await world.settle();
+    expect(world.store.dynos.of(app.id)[2]).toMatchObject({ state: 'starting', sandbox: null });
+    await world.engine.start(
+      await world.engine.create({
+        name: 'ready',
+        image: 'slug:1',
+        env: {},
+        network: 'net',
+        exposePort: 4711,
+        labels: ownedLabels(INSTALLATION, 'sandbox', { [SANDBOX_PORT_LABEL]: '4711' }),
+      }),
+    );
+    await world.replaceManager();
+    expect(world.states(app)).toEqual(['web.1 up v3', 'web.2 up v3', 'web.3 up v3']);
+    for (const { sandbox, id } of world.store.dynos.of(app.id)) {
+      const container = world.engine.containers().find(({ labels }) => labels[DYNO_LABEL] === id);
+      expect(container?.spec.network).toBe(sandbox === null ? 'net' : `container:${sandbox}`);
+    }
   });
 });
