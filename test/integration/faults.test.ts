@@ -233,6 +233,8 @@ const FAULTS: Record<string, () => Promise<void>> = {
   'engine answers errors': () =>
     trouble('errors', () => (random.next() < 0.5 ? { kind: 'error' } : undefined)),
   'engine hangs up': () => trouble('resets', () => (random.next() < 0.5 ? { kind: 'reset' } : undefined)),
+  'engine breaks answers off': () =>
+    trouble('broken answers', () => (random.next() < 0.4 ? { kind: 'broken-off' } : undefined)),
   'engine loses answers': () =>
     trouble('lost answers', () => (random.next() < 0.4 ? { kind: 'unanswered' } : undefined)),
 };

@@ -3,10 +3,14 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 
 /**
  * What befalls a call: `slow` reaches the engine late; `error` is answered 500 and `reset` hung up on, both without
- * reaching it; `unanswered` takes effect, but the connection breaks before the answer.
+ * reaching it; `unanswered` takes effect, but the connection breaks before the answer, with `broken-off` amid it.
  */
 export type Trouble =
-  { kind: 'slow'; delayMs: number } | { kind: 'error' } | { kind: 'reset' } | { kind: 'unanswered' };
+  | { kind: 'slow'; delayMs: number }
+  | { kind: 'error' }
+  | { kind: 'reset' }
+  | { kind: 'unanswered' }
+  | { kind: 'broken-off' };
 
 const BROKEN = '{"message":"the test broke this call"}';
 const ERROR_ANSWER = [
@@ -84,12 +88,18 @@ export class EngineProxy {
         client.once('data', () => client.destroy());
         return;
       case 'unanswered':
-        this.#connect(client).once('data', () => client.destroy());
+        this.#connect(client, () => client.destroy());
+        return;
+      case 'broken-off':
+        this.#connect(client, (answer) => {
+          client.write(answer.subarray(0, -1), () => client.destroy());
+        });
         return;
     }
   }
 
-  #connect(client: Socket): Socket {
+  /** `onAnswer` gets the first of the answer in the client's place, and there is no more of it then. */
+  #connect(client: Socket, onAnswer?: (answer: Buffer) => void): void {
     const engine = connect({ path: this.#target, allowHalfOpen: true });
     this.#sockets.add(engine);
     engine.on('error', () => undefined); // As above.
@@ -99,7 +109,7 @@ export class EngineProxy {
     });
     client.once('close', () => engine.destroy());
     client.pipe(engine);
-    engine.pipe(client);
-    return engine;
+    if (onAnswer === undefined) engine.pipe(client);
+    else engine.once('data', onAnswer);
   }
 }
