@@ -272,7 +272,7 @@ async function difference(): Promise<unknown> {
     JSON.stringify([wanted, wanted]) === JSON.stringify([dynos, running]) &&
     withoutRow.length === 0 &&
     sandboxes.length <= POOL + taken.length &&
-    taken.every((id) => sandboxes.includes(id)) &&
+    taken.every((id) => found.some((container) => container.id === id && container.state === 'running')) &&
     new Set(taken).size === taken.length &&
     rows.every(({ type, endpoint }) => type !== 'web' || endpoint !== null);
   if (well) return undefined;
@@ -301,7 +301,7 @@ async function expectConverged(): Promise<void> {
     await restartCrashed(restarted);
     await delay(200);
   }
-  await eventually('a page', async () => (await platform.visit(APP)).status === 200, 5_000);
+  await eventually('a page', async () => (await platform.visit(APP)).status === 200, 10_000);
   note('converged');
 }
 
