@@ -38,6 +38,26 @@ export type Step =
   | { kind: 'discard'; dyno: Dyno; container: ObservedContainer | null }
   | { kind: 'remove-orphan'; containerId: ContainerId };
 
+/** Does it leave the containers as they are? */
+export function changesRowsOnly(step: Step): boolean {
+  switch (step.kind) {
+    case 'insert':
+    case 'retry':
+    case 'supersede':
+    case 'retire':
+      return true;
+    case 'launch':
+    case 'attend':
+    case 'boot-timeout':
+    case 'crash':
+    case 'recover':
+    case 'terminate':
+    case 'discard':
+    case 'remove-orphan':
+      return false;
+  }
+}
+
 export type RetireReason = 'restart' | 'cycle' | 'scale-down' | 'superseded';
 
 export interface PlanInput {

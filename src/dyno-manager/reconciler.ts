@@ -7,7 +7,7 @@ import { SingleFlight } from '../lib/single-flight';
 import { desiredDynos } from './desired';
 import type { DynoManager, DynoSelection } from './dyno-manager';
 import { observeAll, observeApp, type ObservedContainer } from './observe';
-import { nextDeadline, planDynos, type PlanInput, type Step } from './plan';
+import { changesRowsOnly, nextDeadline, planDynos, type PlanInput, type Step } from './plan';
 import { SandboxPool } from './sandboxes';
 import { MemoryWatch } from './memory-watch';
 import { Steps, type StepsOptions } from './steps';
@@ -188,13 +188,16 @@ export class Reconciler implements DynoManager {
   }
 
   async #converge(appId: AppId): Promise<void> {
-    const { store, logger } = this.#options;
+    const { store, engine, installationId, logger } = this.#options;
     if (store.apps.get(appId) === undefined) {
       await this.#removeAll(appId);
       return;
     }
+    let containers: readonly ObservedContainer[] | undefined;
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const input = await this.#read(appId);
+      // The engine first: a row that is written meanwhile is then seen together with its missing container.
+      containers ??= await observeApp(engine, installationId, appId);
+      const input = this.#inputOf(appId, containers);
       const steps = planDynos(input);
       if (steps.length === 0 || this.#isStopped()) {
         this.#kickAtDeadline(appId, input);
@@ -202,15 +205,11 @@ export class Reconciler implements DynoManager {
       }
       logger.debug('plan', { app: appId, steps: steps.map((step) => step.kind) });
       await this.#execute(steps);
+      // What only changed rows need not be looked for at the engine.
+      if (!steps.every(changesRowsOnly)) containers = undefined;
     }
     logger.error('an app does not settle', { app: appId });
     this.#kickAfter(appId, LONGEST_RETRY_MS);
-  }
-
-  async #read(appId: AppId): Promise<PlanInput> {
-    const { engine, installationId } = this.#options;
-    // The engine first: a row that is written meanwhile is then seen together with its missing container.
-    return this.#inputOf(appId, await observeApp(engine, installationId, appId));
   }
 
   #inputOf(appId: AppId, containers: readonly ObservedContainer[]): PlanInput {
@@ -245,9 +244,19 @@ export class Reconciler implements DynoManager {
     for (const step of steps) {
       if (step.kind !== 'launch') await this.#steps.run(step);
     }
-    for (let next = 0; next < launches.length; next += LAUNCHES_AT_ONCE) {
-      await Promise.all(launches.slice(next, next + LAUNCHES_AT_ONCE).map((step) => this.#steps.run(step)));
-    }
+    let failed = false;
+    const launch = async (): Promise<void> => {
+      for (let next = launches.shift(); next !== undefined && !failed; next = launches.shift()) {
+        await this.#steps.run(next).catch((error: unknown) => {
+          failed = true;
+          throw error;
+        });
+      }
+    };
+    const workers = Array.from({ length: LAUNCHES_AT_ONCE }, launch);
+    // All of them, also when one has failed: the next pass must find none still at it.
+    await Promise.allSettled(workers);
+    await Promise.all(workers);
   }
 
   async #removeAll(appId: AppId): Promise<void> {

@@ -29,7 +29,7 @@ export interface SandboxPoolOptions {
 
 const HOLDER_MEMORY_BYTES = 16 * 1024 * 1024;
 const HOLDER_PIDS = 8;
-/** Refilling waits for this long a lull: it must not compete with the starts that emptied the pool. */
+/** Refilling waits for this long a lull in launches: it must not compete with the starts that emptied the pool. */
 const REFILL_LULL_MS = 300;
 const REFILL_RETRY_MS = 10_000;
 const REMOVAL_RETRY_MS = 5_000;
@@ -55,6 +55,7 @@ export class SandboxPool {
   /** On their way out, whatever the engine's list still says of them. */
   readonly #removals = new Map<ContainerId, Promise<void>>();
   #stocked = false;
+  #launches = 0;
   readonly #stopped = new AbortController();
 
   constructor(options: SandboxPoolOptions) {
@@ -111,9 +112,18 @@ export class SandboxPool {
 
   /** A ready sandbox, now the caller's until `release`; undefined if there is none. */
   take(): Sandbox | undefined {
-    const sandbox = this.#free.shift();
-    this.#refillSoon(REFILL_LULL_MS);
-    return sandbox;
+    return this.#free.shift();
+  }
+
+  /** Around each launch: the pool is refilled in between. */
+  async duringLaunch(launch: () => Promise<void>): Promise<void> {
+    this.#launches += 1;
+    try {
+      await launch();
+    } finally {
+      this.#launches -= 1;
+      this.#refillSoon(REFILL_LULL_MS);
+    }
   }
 
   /** One that was taken earlier, if it still runs. */
@@ -147,7 +157,7 @@ export class SandboxPool {
   }
 
   #refillSoon(delayMs: number): void {
-    if (this.#isStopped() || this.#free.length >= this.#options.size) return;
+    if (this.#isStopped() || this.#launches > 0 || this.#free.length >= this.#options.size) return;
     this.#cancelTimer();
     this.#cancelTimer = this.#options.clock.after(delayMs, () => {
       if (this.#refilling) return;
@@ -165,7 +175,10 @@ export class SandboxPool {
   async #refill(): Promise<void> {
     const { size, logger } = this.#options;
     try {
-      while (!this.#isStopped() && this.#free.length < size) this.#free.push(await this.#create());
+      // Cut short by a launch, at whose end it is gone on with.
+      while (!this.#isStopped() && this.#launches === 0 && this.#free.length < size) {
+        this.#free.push(await this.#create());
+      }
     } catch (error) {
       // Dynos start without a sandbox meanwhile, only slower.
       logger.warn('could not make a network sandbox', { error });

@@ -103,7 +103,7 @@ export class Steps {
         this.#insert(this.#newDyno(step.desired, 0));
         return;
       case 'launch':
-        return this.#launch(step.dyno);
+        return this.#options.sandboxes.duringLaunch(() => this.#launch(step.dyno));
       case 'attend':
         this.#attend(step.dyno, step.container.id, this.#endpointOf(step.dyno, step.container));
         return;

@@ -316,7 +316,7 @@ describe('Reconciler', () => {
   test('ends the wait for a dyno to listen also where the daemon was killed before it knew of the start', async () => {
     world.behave((spec) => spec.exposePort !== undefined, { endpoint: { host: '127.0.0.1', port: 1 } });
     const app = await world.createApp();
-    world.mortal.killAtCall(2, true); // List, create, start.
+    world.mortal.killAtCall(1, true); // Create, start.
     await world.deploy(app, { web: 'x' });
     expect(world.engine.running()).toHaveLength(1);
     await world.replaceManager();

@@ -108,7 +108,7 @@ describe('Sandboxes', () => {
 
   test('lead to their dyno also where the daemon was killed before it knew of the start', async () => {
     const app = await world.createApp();
-    world.mortal.killAtCall(2, true); // List, create, start.
+    world.mortal.killAtCall(1, true); // Create, start.
     await world.deploy(app, { web: 'x' });
     expect(running('dyno')).toHaveLength(1);
     await world.replaceManager();
@@ -119,7 +119,7 @@ describe('Sandboxes', () => {
 
   test('of a dyno that was being made when the daemon was killed are still its own', async () => {
     const app = await world.createApp();
-    world.mortal.killAtCall(1, true); // List, create.
+    world.mortal.killAtCall(0, true); // Create.
     await world.deploy(app, { web: 'x' });
     const { sandbox } = world.store.dynos.of(app.id)[0] ?? {};
     world.mortal.kill();
@@ -185,7 +185,7 @@ describe('Sandboxes', () => {
     world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 2 }]);
     await world.settle();
     expect(world.states(app)).toEqual(['web.1 up v3', 'web.2 up v3']);
-    world.mortal.killAtCall(2, true); // List, list, create.
+    world.mortal.killAtCall(1, true); // List, create.
     world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 3 }]);
     await world.settle();
     expect(world.store.dynos.of(app.id)[2]).toMatchObject({ state: 'starting', sandbox: null });
