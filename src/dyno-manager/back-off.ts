@@ -5,6 +5,9 @@ const BOOT_CRASH_WINDOW_MS = 10 * MINUTE_MS;
 const FIRST_COOL_OFF_MS = 10 * MINUTE_MS;
 const LONGEST_COOL_OFF_MS = 24 * 60 * MINUTE_MS;
 
+const FIRST_REFUSAL_DELAY_MS = 1000;
+const LONGEST_REFUSAL_DELAY_MS = 10 * MINUTE_MS;
+
 export interface CrashVerdict {
   crashCount: number;
   /** 0 = at once. */
@@ -21,4 +24,9 @@ export function judgeCrash(earlierCrashes: number, ranMs: number): CrashVerdict 
   if (crashCount === 1) return { crashCount, delayMs: 0 };
   const delayMs = Math.min(FIRST_COOL_OFF_MS * 2 ** (crashCount - 2), LONGEST_COOL_OFF_MS);
   return { crashCount, delayMs };
+}
+
+/** How long to wait after the engine has refused to launch a dyno so many times in a row: no fault of the app's. */
+export function refusalDelayMs(refusals: number): number {
+  return Math.min(FIRST_REFUSAL_DELAY_MS * 2 ** (refusals - 1), LONGEST_REFUSAL_DELAY_MS);
 }

@@ -30,7 +30,7 @@ export class DynoContainers {
     this.#options = options;
   }
 
-  /** Takes an existing one of the dyno; undefined if the dyno's app or code is gone. */
+  /** Makes it anew where an earlier attempt made it and did not start it; undefined if the dyno's app or code is gone. */
   async create(dyno: Dyno, sandbox?: Sandbox): Promise<ContainerId | undefined> {
     const { store, engine, installationId, network, caBundlePath } = this.#options;
     const app = store.apps.get(dyno.appId);
@@ -53,7 +53,10 @@ export class DynoContainers {
       if (!(error instanceof EngineError) || error.kind !== 'conflict') throw error;
       const existing = await engine.inspect(spec.name);
       if (existing.labels[DYNO_LABEL] !== dyno.id) throw error;
-      return existing.id;
+      if (existing.state !== 'created') return existing.id;
+      // It may be in another sandbox than the dyno is in now, or listen on another port.
+      await engine.remove(existing.id);
+      return engine.create(spec);
     }
   }
 

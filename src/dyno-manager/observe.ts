@@ -22,7 +22,26 @@ export async function observeApp(
   appId: AppId,
 ): Promise<ObservedContainer[]> {
   const containers = await engine.list(ownedLabels(installationId, 'dyno', { [APP_LABEL]: appId }));
-  return containers.map((container) => ({
+  return containers.map(toObserved);
+}
+
+/** The same of all apps that have any, known to the store or not. */
+export async function observeAll(
+  engine: ContainerEngine,
+  installationId: string,
+): Promise<Map<AppId, ObservedContainer[]>> {
+  const byApp = new Map<AppId, ObservedContainer[]>();
+  for (const container of await engine.list(ownedLabels(installationId, 'dyno'))) {
+    const appId = container.labels[APP_LABEL] as AppId | undefined;
+    if (appId === undefined) continue;
+    const ofApp = byApp.get(appId) ?? [];
+    byApp.set(appId, [...ofApp, toObserved(container)]);
+  }
+  return byApp;
+}
+
+function toObserved(container: ContainerInfo): ObservedContainer {
+  return {
     id: container.id,
     dynoId: (container.labels[DYNO_LABEL] ?? '') as DynoId,
     state: container.state,
@@ -31,16 +50,5 @@ export async function observeApp(
     createdAt: container.createdAt,
     finishedAt: container.finishedAt ?? null,
     endpoint: container.endpoint ?? null,
-  }));
-}
-
-/** Ids of all apps that have a dyno container of this installation, known to the store or not. */
-export async function observeAppIds(engine: ContainerEngine, installationId: string): Promise<Set<AppId>> {
-  const containers = await engine.list(ownedLabels(installationId, 'dyno'));
-  const appIds = new Set<AppId>();
-  for (const container of containers) {
-    const appId = container.labels[APP_LABEL];
-    if (appId !== undefined) appIds.add(appId as AppId);
-  }
-  return appIds;
+  };
 }

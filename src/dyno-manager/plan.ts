@@ -54,6 +54,31 @@ export type RetireReason = 'restart' | 'cycle' | 'scale-down' | 'superseded' | '
 /** Of an attached one-off: waiting for its process to start, or joined with it. */
 export type ClientState = 'waiting' | 'attached';
 
+/** Does it leave the containers as they are? */
+export function changesRowsOnly(step: Step): boolean {
+  switch (step.kind) {
+    case 'insert':
+    case 'retry':
+    case 'supersede':
+    case 'retire':
+      return true;
+    case 'launch':
+    case 'attend':
+    case 'boot-timeout':
+    case 'crash':
+    case 'recover':
+    case 'terminate':
+    case 'discard':
+    case 'remove-orphan':
+    case 'prepare':
+    case 'connect':
+    case 'attach-timeout':
+    case 'hang-up':
+    case 'conclude':
+      return false;
+  }
+}
+
 export interface PlanInput {
   desired: readonly DesiredDyno[];
   dynos: readonly Dyno[];
@@ -197,7 +222,8 @@ function planStaying(
   if (dyno.state === 'up' && cycleAt(dyno, input.cycleMs) <= input.now.getTime()) {
     return { kind: 'retire', dyno, reason: 'cycle' };
   }
-  return input.attended.has(dyno.id) ? undefined : { kind: 'attend', dyno, container };
+  const unaddressed = isBooting(dyno) && dyno.endpoint === null && container.endpoint !== null;
+  return input.attended.has(dyno.id) && !unaddressed ? undefined : { kind: 'attend', dyno, container };
 }
 
 /** It only serves out its time: whatever happens to it, it is not replaced. */

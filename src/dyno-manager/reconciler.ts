@@ -7,8 +7,8 @@ import { SingleFlight } from '../lib/single-flight';
 import { desiredDynos } from './desired';
 import type { DynoManager, DynoSelection } from './dyno-manager';
 import { InsideCommands, type InsideCommand } from './inside';
-import { observeApp, observeAppIds } from './observe';
-import { nextDeadline, planDynos, type PlanInput, type Step } from './plan';
+import { observeAll, observeApp, type ObservedContainer } from './observe';
+import { changesRowsOnly, nextDeadline, planDynos, type PlanInput, type Step } from './plan';
 import type { ProcessClient } from './process-client';
 import { SandboxPool } from './sandboxes';
 import { MemoryWatch } from './memory-watch';
@@ -28,8 +28,12 @@ export interface ReconcilerOptions extends Omit<StepsOptions, 'kick' | 'sandboxe
 const MAX_ROUNDS = 30;
 /** Launches of one app at once: 20 dynos must not take 20 times as long as one. */
 const LAUNCHES_AT_ONCE = 8;
+/** Later than any exit: nothing that ends now is seen as it happens. */
+const NOT_WATCHING = new Date(8.64e15);
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 30_000;
+/** An engine that is away is asked for at least this often: that costs next to nothing. */
+const LONGEST_WATCH_RETRY_MS = 5_000;
 
 /**
  * Keeps every app's containers in line with what the store says. Kicks carry no facts: each pass reads the whole
@@ -45,12 +49,11 @@ export class Reconciler implements DynoManager {
   readonly #timers = new Map<AppId, () => void>();
   readonly #failures = new Map<AppId, number>();
   readonly #stopped = new AbortController();
-  #watchingSince: Date;
+  #watchingSince = NOT_WATCHING;
   #watching: Promise<void> = Promise.resolve();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    this.#watchingSince = options.clock.now();
     this.#sandboxes = new SandboxPool({
       ...options,
       size: options.readySandboxes,
@@ -125,17 +128,29 @@ export class Reconciler implements DynoManager {
 
   /** Looks at every app, also at those that only the engine knows; called on a timer against missed events. */
   async resync(): Promise<void> {
-    const { store, engine, installationId, logger } = this.#options;
     try {
-      await this.#sandboxes.resync(
-        () => new Set(store.dynos.all().flatMap(({ sandbox }) => (sandbox === null ? [] : [sandbox]))),
-      );
-      const appIds = await observeAppIds(engine, installationId);
-      for (const app of store.apps.all()) appIds.add(app.id);
-      for (const appId of appIds) this.kick(appId);
+      await this.#compare();
     } catch (error) {
-      logger.warn('resync failed', { error });
+      this.#options.logger.warn('resync failed', { error });
     }
+  }
+
+  /** One look at all containers tells which apps there is something to do for; those are kicked. */
+  async #compare(): Promise<void> {
+    const { store, engine, installationId, clock, logger } = this.#options;
+    const began = clock.now().getTime();
+    await this.#sandboxes.resync(() => this.#takenSandboxes());
+    const containers = await observeAll(engine, installationId);
+    const apps = store.apps.all();
+    const known = new Set(apps.map((app) => app.id));
+    const gone = [...containers.keys()].filter((appId) => !known.has(appId));
+    const unsettled = apps.flatMap(({ id }) => (this.#isSettled(id, containers.get(id) ?? []) ? [] : [id]));
+    for (const appId of [...unsettled, ...gone]) this.kick(appId);
+    logger.debug('resync', {
+      apps: apps.length,
+      kicked: unsettled.length + gone.length,
+      durationMs: clock.now().getTime() - began,
+    });
   }
 
   /** Follows the engine's events; after each loss of the stream everything is looked at anew. */
@@ -148,7 +163,7 @@ export class Reconciler implements DynoManager {
         await engine.info();
         const events = engine.events({ [INSTALLATION_LABEL]: installationId }, { signal });
         this.#watchingSince = clock.now();
-        await this.resync();
+        await this.#compare();
         retryMs = FIRST_RETRY_MS;
         for await (const event of events) {
           this.#sandboxes.onEvent(event);
@@ -159,14 +174,16 @@ export class Reconciler implements DynoManager {
         if (this.#isStopped()) return;
         logger.warn('the container engine is away', { error });
       }
+      this.#watchingSince = NOT_WATCHING;
       if (this.#isStopped()) return;
       await sleep(clock, retryMs, signal).catch(() => undefined); // aborted: the loop's condition sees it
-      retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
+      retryMs = Math.min(retryMs * 2, LONGEST_WATCH_RETRY_MS);
     }
   }
 
   async #pass(appId: AppId): Promise<void> {
-    if (this.#isStopped()) return;
+    // Before stock has been taken of the sandboxes, none would be found; that comes with a look at all apps.
+    if (this.#isStopped() || !this.#sandboxes.stocked) return;
     this.#timers.get(appId)?.();
     this.#timers.delete(appId);
     try {
@@ -186,32 +203,32 @@ export class Reconciler implements DynoManager {
   }
 
   async #converge(appId: AppId): Promise<void> {
-    const { store, clock, logger } = this.#options;
+    const { store, engine, installationId, logger } = this.#options;
     if (store.apps.get(appId) === undefined) {
       await this.#removeAll(appId);
       return;
     }
+    let containers: readonly ObservedContainer[] | undefined;
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const input = await this.#read(appId);
+      // The engine first: a row that is written meanwhile is then seen together with its missing container.
+      containers ??= await observeApp(engine, installationId, appId);
+      const input = this.#inputOf(appId, containers);
       const steps = planDynos(input);
       if (steps.length === 0 || this.#isStopped()) {
-        const deadline = nextDeadline(input);
-        if (deadline !== null) {
-          this.#kickAfter(appId, Math.max(deadline.getTime() - clock.now().getTime(), 0));
-        }
+        this.#kickAtDeadline(appId, input);
         return;
       }
       logger.debug('plan', { app: appId, steps: steps.map((step) => step.kind) });
       await this.#execute(steps);
+      // What only changed rows need not be looked for at the engine.
+      if (!steps.every(changesRowsOnly)) containers = undefined;
     }
     logger.error('an app does not settle', { app: appId });
     this.#kickAfter(appId, LONGEST_RETRY_MS);
   }
 
-  async #read(appId: AppId): Promise<PlanInput> {
-    const { store, engine, installationId, clock } = this.#options;
-    // The engine first: a row that is written meanwhile is then seen together with its missing container.
-    const containers = await observeApp(engine, installationId, appId);
+  #inputOf(appId: AppId, containers: readonly ObservedContainer[]): PlanInput {
+    const { store, clock } = this.#options;
     const release = store.releases.current(appId);
     const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
     const dynos = store.dynos.of(appId);
@@ -230,14 +247,32 @@ export class Reconciler implements DynoManager {
     };
   }
 
+  /** Answers whether there is nothing to do for it now, and then sees to it that it is looked at when there is. */
+  #isSettled(appId: AppId, containers: readonly ObservedContainer[]): boolean {
+    const input = this.#inputOf(appId, containers);
+    if (planDynos(input).length > 0) return false;
+    this.#kickAtDeadline(appId, input);
+    return true;
+  }
+
   async #execute(steps: readonly Step[]): Promise<void> {
     const launches = steps.filter(isLaunch);
     for (const step of steps) {
       if (!isLaunch(step)) await this.#steps.run(step);
     }
-    for (let next = 0; next < launches.length; next += LAUNCHES_AT_ONCE) {
-      await Promise.all(launches.slice(next, next + LAUNCHES_AT_ONCE).map((step) => this.#steps.run(step)));
-    }
+    let failed = false;
+    const launch = async (): Promise<void> => {
+      for (let next = launches.shift(); next !== undefined && !failed; next = launches.shift()) {
+        await this.#steps.run(next).catch((error: unknown) => {
+          failed = true;
+          throw error;
+        });
+      }
+    };
+    const workers = Array.from({ length: LAUNCHES_AT_ONCE }, launch);
+    // All of them, also when one has failed: the next pass must find none still at it.
+    await Promise.allSettled(workers);
+    await Promise.all(workers);
   }
 
   async #removeAll(appId: AppId): Promise<void> {
@@ -245,10 +280,15 @@ export class Reconciler implements DynoManager {
     for (const container of await engine.list(ownedLabels(installationId, 'dyno', { [APP_LABEL]: appId }))) {
       await engine.remove(container.id);
     }
+    this.#sandboxes.sweep(this.#takenSandboxes());
+  }
+
+  #takenSandboxes(): ReadonlySet<string> {
+    const dynos = this.#options.store.dynos.all();
+    return new Set(dynos.flatMap(({ sandbox }) => (sandbox === null ? [] : [sandbox])));
   }
 
   #cutOff(dynos: readonly Dyno[]): ReadonlySet<DynoId> {
-    if (!this.#sandboxes.stocked) return new Set();
     const lost = dynos.filter(
       ({ sandbox }) => sandbox !== null && this.#sandboxes.find(sandbox) === undefined,
     );
@@ -263,6 +303,12 @@ export class Reconciler implements DynoManager {
 
   #isStopped(): boolean {
     return this.#stopped.signal.aborted;
+  }
+
+  #kickAtDeadline(appId: AppId, input: PlanInput): void {
+    const deadline = nextDeadline(input);
+    if (deadline === null) return;
+    this.#kickAfter(appId, Math.max(deadline.getTime() - this.#options.clock.now().getTime(), 0));
   }
 
   #kickAfter(appId: AppId, delayMs: number): void {

@@ -1,13 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import {
-  EngineError,
-  ignoring,
-  type ContainerEngine,
-  type ContainerId,
-  type EngineEvent,
-} from '../engine/engine';
+import { EngineError, type ContainerEngine, type ContainerId, type EngineEvent } from '../engine/engine';
 import { isOwned, ownedLabels, ROLE_LABEL, SANDBOX_PORT_LABEL } from '../engine/labels';
-import type { Clock } from '../lib/clock';
+import { sleep, type Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 
 /** A network namespace with an address and a port of its own, held open by a container that does nothing. */
@@ -35,9 +29,10 @@ export interface SandboxPoolOptions {
 
 const HOLDER_MEMORY_BYTES = 16 * 1024 * 1024;
 const HOLDER_PIDS = 8;
-/** Refilling waits for this long a lull: it must not compete with the starts that emptied the pool. */
+/** Refilling waits for this long a lull in launches: it must not compete with the starts that emptied the pool. */
 const REFILL_LULL_MS = 300;
 const REFILL_RETRY_MS = 10_000;
+const REMOVAL_RETRY_MS = 5_000;
 
 /**
  * Ready-made network sandboxes. Attaching a container to a bridge is more than half of its start (addresses, veth
@@ -47,16 +42,21 @@ const REFILL_RETRY_MS = 10_000;
  * A sandbox is *free* (in the pool), *taken* (a dyno's row names it) or *lost* (its container ended: the dyno in it
  * has no network any more and is replaced). Holders are found again after a restart of the daemon; those that neither
  * a row nor the pool wants are removed.
+ *
+ * Making new ones and taking stock take turns: neither sees what the other has done by half.
  */
 export class SandboxPool {
   readonly #options: SandboxPoolOptions;
   readonly #known = new Map<ContainerId, Sandbox>();
   readonly #free: Sandbox[] = [];
-  #refilling: Promise<void> | undefined;
+  #turn: Promise<void> = Promise.resolve();
+  #refilling = false;
   #cancelTimer: () => void = () => undefined;
-  readonly #removals = new Set<Promise<void>>();
+  /** On their way out, whatever the engine's list still says of them. */
+  readonly #removals = new Map<ContainerId, Promise<void>>();
   #stocked = false;
-  #stopped = false;
+  #launches = 0;
+  readonly #stopped = new AbortController();
 
   constructor(options: SandboxPoolOptions) {
     this.#options = options;
@@ -67,14 +67,20 @@ export class SandboxPool {
    * name; it is asked last, since dynos may start meanwhile. Throws EngineError.
    */
   async resync(takenNow: () => ReadonlySet<string>): Promise<void> {
+    await this.#inTurn(() => this.#takeStock(takenNow));
+    this.#refillSoon(0);
+  }
+
+  async #takeStock(takenNow: () => ReadonlySet<string>): Promise<void> {
     const { engine, installationId, size } = this.#options;
-    this.#cancelTimer();
-    await this.#refilling;
     const containers = await engine.list(ownedLabels(installationId, 'sandbox'));
     const taken = takenNow();
+    // Those that an earlier process left waiting are as good as new ones; later, only what is in the pool is.
+    const unused = this.#stocked ? new Set(this.#free.map(({ containerId }) => containerId)) : undefined;
     this.#known.clear();
     this.#free.length = 0;
     for (const { id, state, endpoint, labels } of containers) {
+      if (this.#removals.has(id)) continue;
       const port = Number(labels[SANDBOX_PORT_LABEL]);
       if (state === 'running' && endpoint !== undefined && Number.isInteger(port)) {
         const sandbox: Sandbox = { containerId: id, endpoint, port };
@@ -82,7 +88,7 @@ export class SandboxPool {
           this.#known.set(id, sandbox);
           continue;
         }
-        if (this.#free.length < size) {
+        if (this.#free.length < size && (unused === undefined || unused.has(id))) {
           this.#known.set(id, sandbox);
           this.#free.push(sandbox);
           continue;
@@ -91,7 +97,12 @@ export class SandboxPool {
       this.#remove(id);
     }
     this.#stocked = true;
-    this.#refillSoon(0);
+  }
+
+  /** Lets go of those whose dynos' rows are gone, e.g. with their app. */
+  sweep(taken: ReadonlySet<string>): void {
+    const free = new Set(this.#free.map(({ containerId }) => containerId));
+    for (const id of this.#known.keys()) if (!free.has(id) && !taken.has(id)) this.release(id);
   }
 
   /** Has stock been taken? Before, a sandbox that is not found may well be there. */
@@ -101,9 +112,18 @@ export class SandboxPool {
 
   /** A ready sandbox, now the caller's until `release`; undefined if there is none. */
   take(): Sandbox | undefined {
-    const sandbox = this.#free.shift();
-    this.#refillSoon(REFILL_LULL_MS);
-    return sandbox;
+    return this.#free.shift();
+  }
+
+  /** Around each launch: the pool is refilled in between. */
+  async duringLaunch(launch: () => Promise<void>): Promise<void> {
+    this.#launches += 1;
+    try {
+      await launch();
+    } finally {
+      this.#launches -= 1;
+      this.#refillSoon(REFILL_LULL_MS);
+    }
   }
 
   /** One that was taken earlier, if it still runs. */
@@ -130,28 +150,39 @@ export class SandboxPool {
 
   /** Leaves the sandboxes as they are for the next start. */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stopped.abort();
     this.#cancelTimer();
-    await this.#refilling;
-    await Promise.all(this.#removals);
+    await this.#turn;
+    await Promise.all(this.#removals.values());
   }
 
   #refillSoon(delayMs: number): void {
-    if (this.#stopped || this.#free.length >= this.#options.size) return;
+    if (this.#isStopped() || this.#launches > 0 || this.#free.length >= this.#options.size) return;
     this.#cancelTimer();
     this.#cancelTimer = this.#options.clock.after(delayMs, () => {
-      this.#refilling ??= this.#refill().finally(() => (this.#refilling = undefined));
+      if (this.#refilling) return;
+      this.#refilling = true;
+      void this.#inTurn(() => this.#refill()).finally(() => (this.#refilling = false));
     });
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined); // For whoever asked for it.
+    return done;
   }
 
   async #refill(): Promise<void> {
     const { size, logger } = this.#options;
     try {
-      while (!this.#stopped && this.#free.length < size) this.#free.push(await this.#create());
+      // Cut short by a launch, at whose end it is gone on with.
+      while (!this.#isStopped() && this.#launches === 0 && this.#free.length < size) {
+        this.#free.push(await this.#create());
+      }
     } catch (error) {
       // Dynos start without a sandbox meanwhile, only slower.
       logger.warn('could not make a network sandbox', { error });
-      if (!this.#stopped)
+      if (!this.#isStopped())
         this.#cancelTimer = this.#options.clock.after(REFILL_RETRY_MS, () => this.#refillSoon(0));
     }
   }
@@ -187,14 +218,27 @@ export class SandboxPool {
     }
   }
 
+  #isStopped(): boolean {
+    return this.#stopped.signal.aborted;
+  }
+
   #remove(containerId: ContainerId): void {
-    const { engine, logger } = this.#options;
-    const removal = engine
-      .remove(containerId)
-      .catch(ignoring('not_found'))
-      // The next resync tries again.
-      .catch((error: unknown) => logger.warn('could not remove a network sandbox', { error }))
-      .finally(() => this.#removals.delete(removal));
-    this.#removals.add(removal);
+    if (this.#removals.has(containerId)) return;
+    const removal = this.#removeForSure(containerId).finally(() => this.#removals.delete(containerId));
+    this.#removals.set(containerId, removal);
+  }
+
+  async #removeForSure(containerId: ContainerId): Promise<void> {
+    const { engine, logger, clock } = this.#options;
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      try {
+        await engine.remove(containerId);
+        return;
+      } catch (error) {
+        logger.warn('could not remove a network sandbox', { error });
+      }
+      await sleep(clock, REMOVAL_RETRY_MS, signal).catch(() => undefined); // Aborted: the next start sees to it.
+    }
   }
 }

@@ -2,11 +2,11 @@ import type { Dyno } from '../domain/dyno';
 import { dynoName } from '../domain/dyno';
 import type { AppId, DynoId } from '../domain/ids';
 import { EngineError, type ContainerEngine, type ContainerId } from '../engine/engine';
-import type { Clock } from '../lib/clock';
+import { sleep, type Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import type { Logplex } from '../logplex/logplex';
 import type { Store } from '../store/store';
-import { judgeCrash } from './back-off';
+import { judgeCrash, refusalDelayMs, type CrashVerdict } from './back-off';
 import { untilListening } from './boot-watch';
 import type { DesiredDyno } from './desired';
 import { DynoContainers } from './dyno-containers';
@@ -42,6 +42,8 @@ export interface StepsOptions {
 export const SHUTDOWN_MS = 30_000;
 /** How long an ended container's last lines are waited for. */
 const LAST_LINES_MS = 2000;
+/** Before the engine is asked again for what it has refused. */
+const RETRY_MS = 1000;
 const SIGTERM_EXIT = 143;
 const SIGKILL_EXIT = 137;
 
@@ -50,6 +52,8 @@ interface Attention {
   /** Ends once all output has been read. */
   output: Promise<void>;
   boot: AbortController;
+  /** Is it being waited for that it listens? */
+  booting: boolean;
   follow: AbortController;
 }
 
@@ -66,6 +70,8 @@ export class Steps {
   readonly #stopping = new Map<DynoId, Promise<void>>();
   /** Position of the newest line read of each dyno, so that following again repeats none. */
   readonly #readUntil = new Map<DynoId, string>();
+  /** Launches in a row that the engine has refused, by app and name. */
+  readonly #refusals = new Map<string, number>();
   readonly #stopped = new AbortController();
 
   constructor(options: StepsOptions) {
@@ -101,9 +107,9 @@ export class Steps {
         this.#insert(this.#newDyno(step.desired, 0));
         return;
       case 'launch':
-        return this.#launch(step.dyno);
+        return this.#options.sandboxes.duringLaunch(() => this.#launch(step.dyno));
       case 'attend':
-        this.#attend(step.dyno, step.container.id, step.container.endpoint ?? step.dyno.endpoint);
+        this.#attend(step.dyno, step.container.id, this.#endpointOf(step.dyno, step.container));
         return;
       case 'boot-timeout':
         return this.#bootTimeout(step.dyno, step.containerId);
@@ -231,6 +237,8 @@ export class Steps {
 
   async #launch(planned: Dyno): Promise<void> {
     const { store, engine, clock, changed } = this.#options;
+    // Told to stop, or gone with its app, while it waited for its turn.
+    if (store.dynos.get(planned.id)?.state !== 'starting') return;
     const { dyno, sandbox } = this.#place(planned);
     let containerId: ContainerId | undefined;
     try {
@@ -238,6 +246,7 @@ export class Steps {
       if (containerId === undefined) return;
       this.#rows.say(dyno, `Starting process with command \`${shownCommand(dyno)}\``);
       await engine.start(containerId);
+      this.#refusals.delete(slotOf(dyno));
       const endpoint = sandbox?.endpoint ?? (await engine.inspect(containerId)).endpoint ?? null;
       const current = store.dynos.get(dyno.id);
       if (current === undefined) return;
@@ -246,8 +255,7 @@ export class Steps {
       this.#attend(current, containerId, endpoint);
     } catch (error) {
       if (!(error instanceof EngineError) || error.kind === 'unreachable') throw error;
-      this.#failToLaunch(dyno, error);
-      if (dyno.oneOff !== null && containerId !== undefined) await engine.remove(containerId);
+      await this.#failToLaunch(dyno, containerId, error);
     }
   }
 
@@ -266,33 +274,35 @@ export class Steps {
     return sandbox === undefined ? { dyno: placed } : { dyno: placed, sandbox };
   }
 
-  /** The engine refused the container: counted like a crash, so that it is tried again, less and less often. */
-  #failToLaunch(dyno: Dyno, error: EngineError): void {
-    const { logger, changed } = this.#options;
+  /** The engine refused the container, which is no crash of the app's: it is tried again, less and less often. */
+  async #failToLaunch(dyno: Dyno, containerId: ContainerId | undefined, error: EngineError): Promise<void> {
+    const { logger, changed, engine } = this.#options;
+    const refusals = (this.#refusals.get(slotOf(dyno)) ?? 0) + 1;
+    this.#refusals.set(slotOf(dyno), refusals);
     logger.error('dyno could not be launched', { dyno: dynoName(dyno), app: dyno.appId, error });
     this.#rows.say(dyno, `Error R99 (Platform error) -> Failed to launch the dyno: ${error.message}`);
-    if (dyno.oneOff === null) this.#moveToCrashed(dyno);
+    if (dyno.oneOff === null)
+      this.#moveToCrashed(dyno, { crashCount: dyno.crashCount, delayMs: refusalDelayMs(refusals) });
     else this.#rows.conclude(dyno, 'crashed');
     changed(dyno.appId);
+    if (containerId !== undefined) await engine.remove(containerId);
+  }
+
+  /** Inside a sandbox a container has no address of its own. */
+  #endpointOf(dyno: Dyno, container: ObservedContainer): Dyno['endpoint'] {
+    const sandbox = dyno.sandbox === null ? undefined : this.#options.sandboxes.find(dyno.sandbox);
+    return sandbox?.endpoint ?? container.endpoint ?? dyno.endpoint;
   }
 
   #attend(dyno: Dyno, containerId: ContainerId, endpoint: Dyno['endpoint']): void {
-    if (this.#attended.has(dyno.id)) return;
     const { store, clock, changed, kick } = this.#options;
-    const boot = new AbortController();
-    const follow = new AbortController();
-    const attention: Attention = {
-      containerId,
-      boot,
-      follow,
-      output: this.#follow(dyno, containerId, follow.signal),
-    };
-    this.#attended.set(dyno.id, attention);
-
+    const attention = this.#attended.get(dyno.id) ?? this.#beginToAttend(dyno, containerId);
     const current = store.dynos.get(dyno.id);
     if (current === undefined || current.state === 'down') return;
-    if (endpoint !== null && !sameEndpoint(endpoint, current.endpoint)) {
-      store.dynos.save({ ...current, endpoint });
+    // Its start was not recorded where the daemon was killed in that moment.
+    const startedAt = current.startedAt ?? clock.now();
+    if (current.startedAt === null || (endpoint !== null && !sameEndpoint(endpoint, current.endpoint))) {
+      store.dynos.save({ ...current, startedAt, endpoint: endpoint ?? current.endpoint });
       changed(dyno.appId);
     }
     if (current.state !== 'starting') return;
@@ -302,15 +312,31 @@ export class Steps {
       return;
     }
     if (endpoint === null) {
-      // A container has no address once it has ended, which may have been at once: the next plan sees it.
+      // A container has no address once it has ended, which may have been at once, or not yet: a later plan sees which.
       kick(dyno.appId);
       return;
     }
-    untilListening(endpoint, { clock, signal: boot.signal, settleMs: this.#options.settleMs }).then(
+    if (attention.booting) return;
+    attention.booting = true;
+    const { signal } = attention.boot;
+    untilListening(endpoint, { clock, signal, settleMs: this.#options.settleMs }).then(
       () => this.#becomeUp(dyno),
       // Aborted: the dyno ended or is to end, which a plan sees for itself.
       () => kick(dyno.appId),
     );
+  }
+
+  #beginToAttend(dyno: Dyno, containerId: ContainerId): Attention {
+    const follow = new AbortController();
+    const attention: Attention = {
+      containerId,
+      boot: new AbortController(),
+      booting: false,
+      follow,
+      output: this.#follow(dyno, containerId, follow.signal),
+    };
+    this.#attended.set(dyno.id, attention);
+    return attention;
   }
 
   #becomeUp(dyno: Dyno): void {
@@ -322,7 +348,7 @@ export class Steps {
   }
 
   async #follow(dyno: Dyno, containerId: ContainerId, signal: AbortSignal): Promise<void> {
-    const { engine, logplex, logger } = this.#options;
+    const { engine, logplex, logger, clock } = this.#options;
     const process = dynoName(dyno);
     try {
       const since = this.#readUntil.get(dyno.id);
@@ -337,8 +363,11 @@ export class Steps {
       }
     } catch (error) {
       // The output stays with the container; when the engine is back, the dyno is attended again.
-      if (!signal.aborted)
+      if (!signal.aborted) {
         logger.warn('lost the output of a dyno', { dyno: process, app: dyno.appId, error });
+        const gone = error instanceof EngineError && error.kind === 'not_found';
+        if (!gone) await sleep(clock, RETRY_MS, signal).catch(() => undefined); // Aborted: seen below.
+      }
     } finally {
       if (!signal.aborted) {
         this.#attended.get(dyno.id)?.boot.abort();
@@ -381,20 +410,19 @@ export class Steps {
       this.#rows.say(dyno, 'Stopping process with SIGKILL');
     }
     this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
-    this.#moveToCrashed(dyno);
+    const ranMs =
+      dyno.startedAt === null ? 0 : this.#options.clock.now().getTime() - dyno.startedAt.getTime();
+    this.#moveToCrashed(dyno, judgeCrash(dyno.crashCount, ranMs));
     this.#options.changed(dyno.appId);
     await this.#options.engine.remove(container.id);
   }
 
-  #moveToCrashed(dyno: Dyno): void {
-    const now = this.#options.clock.now();
-    const ranMs = dyno.startedAt === null ? 0 : now.getTime() - dyno.startedAt.getTime();
-    const verdict = judgeCrash(dyno.crashCount, ranMs);
-    const { store, sandboxes } = this.#options;
+  #moveToCrashed(dyno: Dyno, verdict: CrashVerdict): void {
+    const { store, sandboxes, clock } = this.#options;
     const sandbox = store.dynos.get(dyno.id)?.sandbox ?? null;
     this.#rows.move(dyno, 'crashed', 'crashed', {
       crashCount: verdict.crashCount,
-      nextStartAt: new Date(now.getTime() + verdict.delayMs),
+      nextStartAt: new Date(clock.now().getTime() + verdict.delayMs),
       endpoint: null,
       sandbox: null,
     });
@@ -410,8 +438,8 @@ export class Steps {
     if (container?.state === 'running') await this.#containers.killAndWait(container.id);
     await this.#settleOutput(dyno.id);
     if (container !== null) {
-      this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? SIGKILL_EXIT}`);
       await this.#options.engine.remove(container.id);
+      this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? SIGKILL_EXIT}`);
     }
     this.#replace(dyno, desired);
   }
@@ -420,9 +448,11 @@ export class Steps {
     if (this.#stopping.has(dyno.id)) return;
     if (dyno.oneOff?.attached !== true) this.#attend(dyno, containerId, null);
     const done = this.#shutDown(dyno, containerId)
-      .catch((error: unknown) => {
-        if (this.#stopped.signal.aborted) return;
+      .catch(async (error: unknown) => {
+        const { signal } = this.#stopped;
+        if (signal.aborted) return;
         this.#options.logger.warn('could not stop a dyno, trying again', { dyno: dynoName(dyno), error });
+        await sleep(this.#options.clock, RETRY_MS, signal).catch(() => undefined); // Aborted: done with.
       })
       .finally(() => {
         this.#stopping.delete(dyno.id);
@@ -445,10 +475,10 @@ export class Steps {
 
   async #discard(dyno: Dyno, container: ObservedContainer | null): Promise<void> {
     await this.#settleOutput(dyno.id);
+    if (container !== null) await this.#options.engine.remove(container.id);
     if (container !== null && container.state !== 'created') {
       this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? SIGTERM_EXIT}`);
     }
-    if (container !== null) await this.#options.engine.remove(container.id);
     this.oneOffs.dismiss(dyno.id);
     // That it was told to stop makes its end an orderly one, whatever its status.
     if (dyno.oneOff === null) this.#rows.delete(dyno);
@@ -487,6 +517,10 @@ export class Steps {
     this.#attended.delete(dynoId);
     this.#readUntil.delete(dynoId);
   }
+}
+
+function slotOf(dyno: Dyno): string {
+  return `${dyno.appId} ${dynoName(dyno)}`;
 }
 
 function sameEndpoint(a: Dyno['endpoint'], b: Dyno['endpoint']): boolean {

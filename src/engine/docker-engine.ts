@@ -1,5 +1,6 @@
 import { release } from 'node:os';
-import type { IncomingMessage } from 'node:http';
+import http, { type ClientRequest, type IncomingMessage } from 'node:http';
+import https from 'node:https';
 import { Writable, type Duplex, type Readable } from 'node:stream';
 import Docker from 'dockerode';
 import {
@@ -705,8 +706,8 @@ export class DockerEngine implements ContainerEngine {
   // Calls
 
   /**
-   * Runs one call, for at most `timeoutMs`; everything it throws becomes an EngineError. The race matters: dockerode
-   * never settles when the connection breaks in the middle of an answer.
+   * Runs one call, for at most `timeoutMs`; everything it throws becomes an EngineError. The race matters: not every
+   * call of dockerode's settles when it is aborted.
    */
   async #bounded<T>(
     doing: string,
@@ -894,7 +895,9 @@ function connect(address: EngineAddress): Docker {
           ...(address.tls?.cert === undefined ? {} : { cert: address.tls.cert }),
           ...(address.tls?.key === undefined ? {} : { key: address.tls.key }),
         };
+  const secure = !('socketPath' in address) && address.tls !== undefined;
   const blank = {
+    agent: failingWithAnswers(secure ? new https.Agent() : new http.Agent()),
     socketPath: undefined,
     host: undefined,
     port: undefined,
@@ -909,6 +912,23 @@ function connect(address: EngineAddress): Docker {
   } catch (error) {
     throw toEngineError('prepare the connection to the engine', error);
   }
+}
+
+/**
+ * dockerode does not hear of an answer that breaks off and would wait for the rest of it for ever: it is told so as a
+ * failure of the request. All agents have `addRequest`, although Node does not document it.
+ */
+function failingWithAnswers(agent: http.Agent): http.Agent {
+  type AddRequest = (request: ClientRequest, ...more: unknown[]) => void;
+  const extensible = agent as http.Agent & { addRequest: AddRequest };
+  const addRequest = extensible.addRequest.bind(agent);
+  extensible.addRequest = (request, ...more) => {
+    request.once('response', (response: IncomingMessage) => {
+      response.once('error', (error) => request.emit('error', error));
+    });
+    addRequest(request, ...more);
+  };
+  return agent;
 }
 
 /** dockerode takes a signal here too, which its types do not know. */

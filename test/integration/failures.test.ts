@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { EngineProxy } from '../support/engine-proxy';
 import { eventually, execute, TestPlatform } from '../support/platform';
+import { processesOf } from '../support/processes';
 
 const MINUTES = 60_000;
 const app = `failing-${randomBytes(4).toString('hex')}`;
@@ -90,19 +91,6 @@ async function restartDaemon(): Promise<void> {
   await platform.stopDaemon();
   platform.startDaemon();
   await platform.untilAnswering();
-}
-
-/** Pids of processes with the platform's data folder in their environment. */
-function processesOf(dataDir: string): number[] {
-  return readdirSync('/proc').flatMap((entry) => {
-    if (!/^\d+$/.test(entry)) return [];
-    try {
-      const environment = readFileSync(`/proc/${entry}/environ`, 'utf8');
-      return environment.includes(`DYNODOCK_HOME=${dataDir}\0`) ? [Number(entry)] : [];
-    } catch {
-      return []; // It has ended meanwhile.
-    }
-  });
 }
 
 function filesBelow(directory: string): string[] {

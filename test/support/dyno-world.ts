@@ -22,6 +22,7 @@ import { Releases } from '../../src/platform/releases/releases';
 import { Store } from '../../src/store/store';
 import { FakeClock, settled } from './fake-clock';
 import { FakeEngine, type ContainerScript } from './fake-engine';
+import { Mortal } from './mortal';
 import type { ContainerSpec } from '../../src/engine/engine';
 
 export const INSTALLATION = 'installation-under-test';
@@ -41,8 +42,12 @@ export class DynoWorld {
   readonly account: Account;
   /** What dynos listen with, as far as a test lets them: accepts connections. */
   readonly listener: Server = createServer((socket) => socket.destroy());
+  /** Rounds of the event loop that `settle` gives to what goes on: fewer leave more of it under way. */
+  patience = 20;
   manager: Reconciler;
   readonly context: PlatformContext;
+  /** What `manager` has of engine and clock. */
+  mortal: Mortal;
   onChange: (appId: AppId) => void = () => undefined;
 
   constructor(
@@ -52,6 +57,7 @@ export class DynoWorld {
     this.store = store;
     this.engine.addImage(IMAGE);
     this.behave(() => true, {});
+    this.mortal = new Mortal(this.engine, this.clock);
     this.manager = this.#newManager();
     this.context = {
       store,
@@ -110,9 +116,16 @@ export class DynoWorld {
     });
   }
 
-  /** As if the daemon were killed and started again: what was in memory is gone. */
+  /** As if the daemon were stopped and started again: what was in memory is gone. */
   async restartManager(): Promise<void> {
     await this.manager.stop();
+    await this.replaceManager();
+  }
+
+  /** A new daemon in the place of one that was killed (`mortal`). */
+  async replaceManager(): Promise<void> {
+    this.mortal.kill();
+    this.mortal = new Mortal(this.engine, this.clock);
     this.manager = this.#newManager();
     this.manager.start();
     await this.settle();
@@ -152,7 +165,7 @@ export class DynoWorld {
 
   /** Lets everything happen that needs no time, real sockets included. */
   async settle(): Promise<void> {
-    for (let round = 0; round < 20; round += 1) {
+    for (let round = 0; round < this.patience; round += 1) {
       await settled();
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
@@ -182,9 +195,9 @@ export class DynoWorld {
   #newManager(): Reconciler {
     return new Reconciler({
       store: this.store,
-      engine: this.engine,
+      engine: this.mortal.engine,
       logplex: this.logplex,
-      clock: this.clock,
+      clock: this.mortal.clock,
       logger: silentLogger,
       installationId: INSTALLATION,
       network: 'net',

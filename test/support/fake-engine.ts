@@ -161,6 +161,13 @@ export class FakeEngine implements ContainerEngine {
     for (const container of this.#containers.values()) container.failWaiting(hungUp());
   }
 
+  /** Ends what `failNext`, `delay` and `unreachable` began. */
+  heal(): void {
+    this.#failures.clear();
+    this.#delays.clear();
+    this.unreachable = false;
+  }
+
   /** An image out of nothing. */
   addImage(reference: string, config: ImageConfig = {}): ImageInfo {
     return toImageInfo(this.#putImage(reference, config, new Map(), this.#clock.now(), reference));

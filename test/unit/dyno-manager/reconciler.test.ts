@@ -290,15 +290,107 @@ describe('Reconciler', () => {
     expect(world.engine.running()).toHaveLength(2);
   });
 
-  test('counts a container that the engine refuses as a crash, and says why', async () => {
-    world.engine.failNext('create', new EngineError('other', 'no such runtime'), 2);
+  test('tries a launch that the engine refuses again, less and less often, without counting it as a crash', async () => {
+    world.engine.failNext('create', new EngineError('other', 'no such runtime'), 3);
     const app = await world.createApp({ web: 'x' });
     expect(world.states(app)).toEqual(['web.1 crashed v3']);
     expect(world.log(app)).toContain(
       'heroku[web.1]: Error R99 (Platform error) -> Failed to launch the dyno: no such runtime',
     );
-    await world.advance(10 * MINUTE);
+    await world.advance(1000 + 2000 + 4000 - 1);
+    expect(world.states(app)).toEqual(['web.1 crashed v3']);
+    await world.advance(1);
     expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(world.store.dynos.of(app.id)[0]?.crashCount).toBe(0);
+  });
+
+  test('leaves no container behind of a launch that the engine refuses halfway', async () => {
+    world.engine.failNext('start', new EngineError('other', 'no more memory'));
+    const app = await world.createApp({ web: 'x' });
+    expect(world.states(app)).toEqual(['web.1 crashed v3']);
+    expect(world.engine.containers()).toEqual([]);
+    await world.advance(1000);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+  });
+
+  test('ends the wait for a dyno to listen also where the daemon was killed before it knew of the start', async () => {
+    world.behave((spec) => spec.exposePort !== undefined, { endpoint: { host: '127.0.0.1', port: 1 } });
+    const app = await world.createApp();
+    world.mortal.killAtCall(1, true); // Create, start.
+    await world.deploy(app, { web: 'x' });
+    expect(world.engine.running()).toHaveLength(1);
+    await world.replaceManager();
+    expect(world.states(app)).toEqual(['web.1 starting v3']);
+    await world.advance(MINUTE);
+    expect(world.log(app)).toContain(
+      'heroku[web.1]: Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch',
+    );
+  });
+
+  test('does not call a web dyno up that ended before it had an address', async () => {
+    world.behave(isDyno('web.1'), { onStart: ({ spec }) => world.engine.exit(spec.name, 1) });
+    const app = await world.createApp({ web: 'x' });
+    expect(world.log(app)).not.toContain('heroku[web.1]: State changed from starting to up');
+    expect(world.states(app)).toEqual(['web.1 crashed v3']);
+  });
+
+  test('does not spin while the engine refuses to show what a dyno prints', async () => {
+    world.engine.failNext('logs', new EngineError('other', 'broken'), 10_000);
+    const calls = jest.spyOn(world.engine, 'list');
+    const app = await world.createApp({ web: 'x' });
+    await world.advance(10_000);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(calls.mock.calls.length).toBeLessThan(60);
+  });
+
+  test('does not spin while the engine refuses to stop a dyno', async () => {
+    const app = await world.createApp({ web: 'x' });
+    const calls = jest.spyOn(world.engine, 'kill');
+    world.engine.failNext('exec', new EngineError('other', 'broken'), 10_000);
+    world.engine.failNext('kill', new EngineError('other', 'broken'), 10);
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 0 }]);
+    await world.settle();
+    await world.advance(8_000);
+    expect(world.states(app)).toEqual(['web.1 down v3']);
+    expect(calls.mock.calls.length).toBeLessThan(10);
+    await world.advance(8_000);
+    expect(world.states(app)).toEqual([]);
+  });
+
+  test('takes stock again soon when the engine refuses to list at first', async () => {
+    const app = await world.createApp({ web: 'x' });
+    await world.manager.stop();
+    world.engine.exit(world.engine.running()[0] ?? '', 255);
+    await world.clock.advance(1000);
+    world.engine.failNext('list', new EngineError('other', 'broken'), 2);
+    await world.restartManager();
+    await world.advance(5000);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+  });
+
+  test('launches no dyno that is told to stop while it waits for its turn', async () => {
+    const app = await world.createApp({ web: 'x' });
+    world.engine.delay('create', 1000);
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 20 }]);
+    await world.settle();
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 1 }]);
+    world.dynos.restart(world.account, app, { name: 'web.20' });
+    await world.advance(10_000);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(world.log(app).filter((line) => line.startsWith('heroku[web.20]: Starting'))).toEqual([]);
+  });
+
+  test('counts no exit as a crash that happened while the engine was out of sight', async () => {
+    const app = await world.createApp({ web: 'x' });
+    world.engine.unreachable = true;
+    await world.advance(1000);
+    world.engine.exit(world.engine.running()[0] ?? '', 255);
+    world.engine.failNext('info', new EngineError('other', 'broken'));
+    world.engine.unreachable = false;
+    world.manager.kick(app.id);
+    await world.advance(10_000);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(world.store.dynos.of(app.id)[0]?.crashCount).toBe(0);
   });
 
   test('never touches containers of others', async () => {

@@ -1,7 +1,7 @@
 import { EngineError } from '../../../src/engine/engine';
-import { ROLE_LABEL } from '../../../src/engine/labels';
+import { DYNO_LABEL, ownedLabels, ROLE_LABEL, SANDBOX_PORT_LABEL } from '../../../src/engine/labels';
 import { Store } from '../../../src/store/store';
-import { DynoWorld } from '../../support/dyno-world';
+import { DynoWorld, INSTALLATION } from '../../support/dyno-world';
 
 describe('Sandboxes', () => {
   let world: DynoWorld;
@@ -104,5 +104,106 @@ describe('Sandboxes', () => {
     expect(world.states(app)).toEqual(['web.1 up v3']);
     await world.advance(11_000);
     expect(sandboxes()).toHaveLength(2);
+  });
+
+  test('lead to their dyno also where the daemon was killed before it knew of the start', async () => {
+    const app = await world.createApp();
+    world.mortal.killAtCall(1, true); // Create, start.
+    await world.deploy(app, { web: 'x' });
+    expect(running('dyno')).toHaveLength(1);
+    await world.replaceManager();
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(world.store.dynos.of(app.id)[0]?.endpoint).toEqual(world.endpoint);
+    expect(running('dyno')).toHaveLength(1);
+  });
+
+  test('of a dyno that was being made when the daemon was killed are still its own', async () => {
+    const app = await world.createApp();
+    world.mortal.killAtCall(0, true); // Create.
+    await world.deploy(app, { web: 'x' });
+    const { sandbox } = world.store.dynos.of(app.id)[0] ?? {};
+    world.mortal.kill();
+    world.engine.delay('list', 1000);
+    const replaced = world.replaceManager();
+    world.manager.kick(app.id); // A request that comes before stock has been taken.
+    await replaced;
+    await world.advance(10_000);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(world.store.dynos.of(app.id)[0]?.sandbox).toBe(sandbox);
+    expect(sandboxes()).toHaveLength(3);
+  });
+
+  test('are never given to a second dyno, also not those of an app that is destroyed', async () => {
+    const app = await world.createApp({ web: 'x' });
+    const used = world.store.dynos.of(app.id)[0]?.sandbox;
+    for (const { name, id, labels } of world.engine.containers()) {
+      if (labels[ROLE_LABEL] === 'sandbox' && id !== used) world.engine.vanish(name);
+    }
+    await world.apps.destroy(world.account, app.name);
+    await world.manager.resync();
+    await world.advance(1000);
+    expect(world.engine.containers().map(({ id }) => id)).not.toContain(used);
+    expect(sandboxes()).toHaveLength(2);
+  });
+
+  test('that are being removed are not taken for ready ones', async () => {
+    const app = await world.createApp({ web: 'x' });
+    const used = world.store.dynos.of(app.id)[0]?.sandbox;
+    world.engine.delay('remove', 500);
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 0 }]);
+    await world.advance(600); // The dyno's container is gone, its sandbox is going.
+    await world.manager.resync();
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 2 }]);
+    await world.settle();
+    expect(world.store.dynos.of(app.id).map(({ sandbox }) => sandbox)).not.toContain(used);
+    await world.advance(5000);
+    expect(world.states(app)).toEqual(['web.1 up v3', 'web.2 up v3']);
+  });
+
+  test('that can not be removed are removed a little later', async () => {
+    const app = await world.createApp({ web: 'x' });
+    await world.advance(1000);
+    world.engine.failNext('remove', new EngineError('other', 'device or resource busy'), 3);
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 0 }]);
+    await world.advance(20_000);
+    expect(world.engine.containers()).toHaveLength(2);
+  });
+
+  test('are not lost when stock is taken while they are made', async () => {
+    for (const name of sandboxes()) world.engine.vanish(name);
+    world.engine.delay('start', 200);
+    await world.advance(400);
+    void world.manager.resync();
+    world.engine.delay('list', 300);
+    await world.advance(5000);
+    expect(sandboxes()).toHaveLength(2);
+    expect(world.engine.containers()).toHaveLength(2);
+  });
+
+  test('are not mistaken for the place of a container that was made without one before the daemon was killed', async () => {
+    const app = await world.createApp({ web: 'x' });
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 2 }]);
+    await world.settle();
+    expect(world.states(app)).toEqual(['web.1 up v3', 'web.2 up v3']);
+    world.mortal.killAtCall(1, true); // List, create.
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 3 }]);
+    await world.settle();
+    expect(world.store.dynos.of(app.id)[2]).toMatchObject({ state: 'starting', sandbox: null });
+    await world.engine.start(
+      await world.engine.create({
+        name: 'ready',
+        image: 'slug:1',
+        env: {},
+        network: 'net',
+        exposePort: 4711,
+        labels: ownedLabels(INSTALLATION, 'sandbox', { [SANDBOX_PORT_LABEL]: '4711' }),
+      }),
+    );
+    await world.replaceManager();
+    expect(world.states(app)).toEqual(['web.1 up v3', 'web.2 up v3', 'web.3 up v3']);
+    for (const { sandbox, id } of world.store.dynos.of(app.id)) {
+      const container = world.engine.containers().find(({ labels }) => labels[DYNO_LABEL] === id);
+      expect(container?.spec.network).toBe(sandbox === null ? 'net' : `container:${sandbox}`);
+    }
   });
 });

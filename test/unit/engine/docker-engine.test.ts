@@ -56,6 +56,17 @@ function json(value: unknown, status = 200): RequestListener {
 }
 
 describe('DockerEngine', () => {
+  test('an answer that breaks off is a failure at once, not only when time is up', async () => {
+    answer = (_request, response) => {
+      response.setHeader('content-length', '1000');
+      response.write('[{"Id":"ab', () => response.destroy());
+    };
+    const engine = anEngine();
+    await expect(engine.list({})).rejects.toMatchObject({ kind: 'unreachable' });
+    await expect(engine.inspect(ID)).rejects.toMatchObject({ kind: 'unreachable' });
+    await expect(engine.remove(ID)).rejects.toMatchObject({ kind: 'unreachable' });
+  });
+
   test('an engine that does not listen, hangs or hangs up is unreachable', async () => {
     const nowhere = new DockerEngine({ socketPath: join(folder, 'none') });
     await expect(nowhere.inspect('x')).rejects.toMatchObject({ name: 'EngineError', kind: 'unreachable' });
