@@ -70,6 +70,7 @@ interface Attention {
 export class Steps {
   readonly #options: StepsOptions;
   readonly #attended = new Map<DynoId, Attention>();
+  /** Their end or their removal is under way. */
   readonly #stopping = new Map<DynoId, Promise<void>>();
   /** Position of the newest line read of each dyno, so that following again repeats none. */
   readonly #readUntil = new Map<DynoId, string>();
@@ -126,7 +127,8 @@ export class Steps {
         this.#terminate(step.dyno, step.containerId);
         return;
       case 'discard':
-        return this.#discard(step.dyno, step.container);
+        this.#discard(step.dyno, step.container);
+        return;
       case 'remove-orphan':
         this.#options.logger.warn('removing a container that belongs to no dyno', {
           container: step.containerId,
@@ -263,14 +265,31 @@ export class Steps {
   // --- containers -------------------------------------------------------------------------------------------
 
   async #launch(planned: Dyno): Promise<void> {
-    const { store, engine, installationId, network, caBundlePath, clock, changed } = this.#options;
+    const { store, sandboxes, logger } = this.#options;
     // Told to stop, or gone with its app, while it waited for its turn.
     if (store.dynos.get(planned.id)?.state !== 'starting') return;
     const { dyno, sandbox } = this.#place(planned);
+    this.#say(dyno, `Starting process with command \`${shownCommand(dyno)}\``);
+    let refusal = await this.#tryToLaunch(dyno, sandbox);
+    if (refusal !== undefined && sandbox !== undefined) {
+      logger.warn('launching a dyno without its sandbox', { dyno: dynoName(dyno), error: refusal });
+      const current = store.dynos.get(dyno.id);
+      if (current === undefined) return;
+      const bare: Dyno = { ...current, sandbox: null };
+      store.dynos.save(bare);
+      sandboxes.release(sandbox.containerId);
+      refusal = await this.#tryToLaunch(bare, undefined);
+    }
+    if (refusal !== undefined) this.#failToLaunch(dyno, refusal);
+  }
+
+  /** Answers why the engine refused it, with nothing left of it then. Throws when the engine is away. */
+  async #tryToLaunch(dyno: Dyno, sandbox: Sandbox | undefined): Promise<EngineError | undefined> {
+    const { store, engine, installationId, network, caBundlePath, clock, changed } = this.#options;
     const app = store.apps.get(dyno.appId);
     const release = store.releases.get(dyno.releaseId);
     const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
-    if (app === undefined || release === undefined || slug === undefined) return;
+    if (app === undefined || release === undefined || slug === undefined) return undefined;
     const spec = dynoSpec({
       installationId,
       network,
@@ -284,18 +303,19 @@ export class Steps {
     let containerId: ContainerId | undefined;
     try {
       containerId = await this.#create(dyno, spec);
-      this.#say(dyno, `Starting process with command \`${shownCommand(dyno)}\``);
       await engine.start(containerId);
       this.#refusals.delete(slotOf(dyno));
       const endpoint = sandbox?.endpoint ?? (await engine.inspect(containerId)).endpoint ?? null;
       const current = store.dynos.get(dyno.id);
-      if (current === undefined) return;
+      if (current === undefined) return undefined;
       store.dynos.save({ ...current, startedAt: clock.now(), endpoint });
       changed(dyno.appId);
       this.#attend(current, containerId, endpoint);
+      return undefined;
     } catch (error) {
       if (!(error instanceof EngineError) || error.kind === 'unreachable') throw error;
-      await this.#failToLaunch(dyno, containerId, error);
+      if (containerId !== undefined) await engine.remove(containerId);
+      return error;
     }
   }
 
@@ -331,15 +351,14 @@ export class Steps {
   }
 
   /** The engine refused the container, which is no crash of the app's: it is tried again, less and less often. */
-  async #failToLaunch(dyno: Dyno, containerId: ContainerId | undefined, error: EngineError): Promise<void> {
-    const { logger, changed, engine } = this.#options;
+  #failToLaunch(dyno: Dyno, error: EngineError): void {
+    const { logger, changed } = this.#options;
     const refusals = (this.#refusals.get(slotOf(dyno)) ?? 0) + 1;
     this.#refusals.set(slotOf(dyno), refusals);
     logger.error('dyno could not be launched', { dyno: dynoName(dyno), app: dyno.appId, error });
     this.#say(dyno, `Error R99 (Platform error) -> Failed to launch the dyno: ${error.message}`);
     this.#moveToCrashed(dyno, { crashCount: dyno.crashCount, delayMs: refusalDelayMs(refusals) });
     changed(dyno.appId);
-    if (containerId !== undefined) await engine.remove(containerId);
   }
 
   /** Inside a sandbox a container has no address of its own. */
@@ -501,11 +520,16 @@ export class Steps {
   #terminate(dyno: Dyno, containerId: ContainerId): void {
     if (this.#stopping.has(dyno.id)) return;
     this.#attend(dyno, containerId, null);
-    const done = this.#shutDown(dyno, containerId)
+    this.#besidePlan(dyno, () => this.#shutDown(dyno, containerId));
+  }
+
+  /** An engine that takes its time to end or remove one dyno shall not keep others from starting. */
+  #besidePlan(dyno: Dyno, work: () => Promise<void>): void {
+    const done = work()
       .catch(async (error: unknown) => {
         const { signal } = this.#stopped;
         if (signal.aborted) return;
-        this.#options.logger.warn('could not stop a dyno, trying again', { dyno: dynoName(dyno), error });
+        this.#options.logger.warn('could not end a dyno, trying again', { dyno: dynoName(dyno), error });
         await sleep(this.#options.clock, RETRY_MS, signal).catch(() => undefined); // Aborted: done with.
       })
       .finally(() => {
@@ -570,12 +594,23 @@ export class Steps {
     }
   }
 
-  async #discard(dyno: Dyno, container: ObservedContainer | null): Promise<void> {
+  #discard(dyno: Dyno, container: ObservedContainer | null): void {
+    if (this.#stopping.has(dyno.id)) return;
+    if (container === null && !this.#attended.has(dyno.id)) this.#forget(dyno);
+    else this.#besidePlan(dyno, () => this.#remove(dyno, container));
+  }
+
+  async #remove(dyno: Dyno, container: ObservedContainer | null): Promise<void> {
     await this.#settleOutput(dyno.id);
     if (container !== null) await this.#options.engine.remove(container.id);
     if (container !== null && container.state !== 'created') {
       this.#say(dyno, `Process exited with status ${container.exitCode ?? SIGTERM_EXIT}`);
     }
+    this.#forget(dyno);
+  }
+
+  #forget(dyno: Dyno): void {
+    this.#readUntil.delete(dyno.id);
     this.#delete(dyno);
     this.#options.changed(dyno.appId);
   }
