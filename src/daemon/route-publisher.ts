@@ -59,7 +59,8 @@ function routesOf(store: Store, app: App): AppRoutes {
     dynos: (superseded.length > 0 ? superseded : dynos).map((dyno) => ({
       id: dyno.id,
       name: dynoName(dyno),
-      state: dyno.state,
+      // Never started, because the engine refused to: no crash of the app's, so that requests wait for the next try.
+      state: dyno.state === 'crashed' && dyno.startedAt === null ? 'starting' : dyno.state,
       endpoint: dyno.endpoint,
     })),
     maintenance_page_url: release?.configVars.MAINTENANCE_PAGE_URL ?? null,

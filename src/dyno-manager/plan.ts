@@ -85,7 +85,7 @@ export interface PlanInput {
   containers: readonly ObservedContainer[];
   /** Dynos whose output is followed and whose boot is watched in this process. */
   attended: ReadonlySet<DynoId>;
-  /** Dynos whose stop is under way in this process. */
+  /** Dynos whose stop or removal is under way in this process. */
   stopping: ReadonlySet<DynoId>;
   /** Dynos whose client is connected to this process. */
   clients: ReadonlyMap<DynoId, ClientState>;
@@ -264,8 +264,9 @@ function cycleAt(dyno: Dyno, cycleMs: number): number {
 }
 
 function planLeaving(dyno: Dyno, container: ObservedContainer | null, input: PlanInput): Step[] {
+  if (input.stopping.has(dyno.id)) return [];
   if (container?.state === 'running' || container?.state === 'paused') {
-    return input.stopping.has(dyno.id) ? [] : [{ kind: 'terminate', dyno, containerId: container.id }];
+    return [{ kind: 'terminate', dyno, containerId: container.id }];
   }
   if (isDelivering(dyno, container, input)) return [];
   return [{ kind: 'discard', dyno, container }];

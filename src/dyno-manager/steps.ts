@@ -67,6 +67,7 @@ export class Steps {
   readonly #containers: DynoContainers;
   readonly oneOffs: OneOffs;
   readonly #attended = new Map<DynoId, Attention>();
+  /** Their end or their removal is under way. */
   readonly #stopping = new Map<DynoId, Promise<void>>();
   /** Position of the newest line read of each dyno, so that following again repeats none. */
   readonly #readUntil = new Map<DynoId, string>();
@@ -131,7 +132,8 @@ export class Steps {
         this.#terminate(step.dyno, step.containerId);
         return;
       case 'discard':
-        return this.#discard(step.dyno, step.container);
+        this.#discard(step.dyno, step.container);
+        return;
       case 'remove-orphan':
         this.#options.logger.warn('removing a container that belongs to no dyno', {
           container: step.containerId,
@@ -236,26 +238,44 @@ export class Steps {
   // --- containers -------------------------------------------------------------------------------------------
 
   async #launch(planned: Dyno): Promise<void> {
-    const { store, engine, clock, changed } = this.#options;
+    const { store, sandboxes, logger } = this.#options;
     // Told to stop, or gone with its app, while it waited for its turn.
     if (store.dynos.get(planned.id)?.state !== 'starting') return;
     const { dyno, sandbox } = this.#place(planned);
+    this.#rows.say(dyno, `Starting process with command \`${shownCommand(dyno)}\``);
+    let refusal = await this.#tryToLaunch(dyno, sandbox);
+    if (refusal !== undefined && sandbox !== undefined) {
+      logger.warn('launching a dyno without its sandbox', { dyno: dynoName(dyno), error: refusal });
+      const current = store.dynos.get(dyno.id);
+      if (current === undefined) return;
+      const bare: Dyno = { ...current, sandbox: null };
+      store.dynos.save(bare);
+      sandboxes.release(sandbox.containerId);
+      refusal = await this.#tryToLaunch(bare, undefined);
+    }
+    if (refusal !== undefined) this.#failToLaunch(dyno, refusal);
+  }
+
+  /** Answers why the engine refused it, with nothing left of it then. Throws when the engine is away. */
+  async #tryToLaunch(dyno: Dyno, sandbox: Sandbox | undefined): Promise<EngineError | undefined> {
+    const { store, engine, clock, changed } = this.#options;
     let containerId: ContainerId | undefined;
     try {
       containerId = await this.#containers.create(dyno, sandbox);
-      if (containerId === undefined) return;
-      this.#rows.say(dyno, `Starting process with command \`${shownCommand(dyno)}\``);
+      if (containerId === undefined) return undefined;
       await engine.start(containerId);
       this.#refusals.delete(slotOf(dyno));
       const endpoint = sandbox?.endpoint ?? (await engine.inspect(containerId)).endpoint ?? null;
       const current = store.dynos.get(dyno.id);
-      if (current === undefined) return;
+      if (current === undefined) return undefined;
       store.dynos.save({ ...current, startedAt: clock.now(), endpoint });
       changed(dyno.appId);
       this.#attend(current, containerId, endpoint);
+      return undefined;
     } catch (error) {
       if (!(error instanceof EngineError) || error.kind === 'unreachable') throw error;
-      await this.#failToLaunch(dyno, containerId, error);
+      if (containerId !== undefined) await engine.remove(containerId);
+      return error;
     }
   }
 
@@ -275,8 +295,8 @@ export class Steps {
   }
 
   /** The engine refused the container, which is no crash of the app's: it is tried again, less and less often. */
-  async #failToLaunch(dyno: Dyno, containerId: ContainerId | undefined, error: EngineError): Promise<void> {
-    const { logger, changed, engine } = this.#options;
+  #failToLaunch(dyno: Dyno, error: EngineError): void {
+    const { logger, changed } = this.#options;
     const refusals = (this.#refusals.get(slotOf(dyno)) ?? 0) + 1;
     this.#refusals.set(slotOf(dyno), refusals);
     logger.error('dyno could not be launched', { dyno: dynoName(dyno), app: dyno.appId, error });
@@ -285,7 +305,6 @@ export class Steps {
       this.#moveToCrashed(dyno, { crashCount: dyno.crashCount, delayMs: refusalDelayMs(refusals) });
     else this.#rows.conclude(dyno, 'crashed');
     changed(dyno.appId);
-    if (containerId !== undefined) await engine.remove(containerId);
   }
 
   /** Inside a sandbox a container has no address of its own. */
@@ -447,11 +466,16 @@ export class Steps {
   #terminate(dyno: Dyno, containerId: ContainerId): void {
     if (this.#stopping.has(dyno.id)) return;
     if (dyno.oneOff?.attached !== true) this.#attend(dyno, containerId, null);
-    const done = this.#shutDown(dyno, containerId)
+    this.#besidePlan(dyno, () => this.#shutDown(dyno, containerId));
+  }
+
+  /** An engine that takes its time to end or remove one dyno shall not keep others from starting. */
+  #besidePlan(dyno: Dyno, work: () => Promise<void>): void {
+    const done = work()
       .catch(async (error: unknown) => {
         const { signal } = this.#stopped;
         if (signal.aborted) return;
-        this.#options.logger.warn('could not stop a dyno, trying again', { dyno: dynoName(dyno), error });
+        this.#options.logger.warn('could not end a dyno, trying again', { dyno: dynoName(dyno), error });
         await sleep(this.#options.clock, RETRY_MS, signal).catch(() => undefined); // Aborted: done with.
       })
       .finally(() => {
@@ -473,12 +497,23 @@ export class Steps {
     await this.#containers.killAndWait(containerId);
   }
 
-  async #discard(dyno: Dyno, container: ObservedContainer | null): Promise<void> {
+  #discard(dyno: Dyno, container: ObservedContainer | null): void {
+    if (this.#stopping.has(dyno.id)) return;
+    if (container === null && !this.#attended.has(dyno.id)) this.#forget(dyno);
+    else this.#besidePlan(dyno, () => this.#remove(dyno, container));
+  }
+
+  async #remove(dyno: Dyno, container: ObservedContainer | null): Promise<void> {
     await this.#settleOutput(dyno.id);
     if (container !== null) await this.#options.engine.remove(container.id);
     if (container !== null && container.state !== 'created') {
       this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? SIGTERM_EXIT}`);
     }
+    this.#forget(dyno);
+  }
+
+  #forget(dyno: Dyno): void {
+    this.#readUntil.delete(dyno.id);
     this.oneOffs.dismiss(dyno.id);
     // That it was told to stop makes its end an orderly one, whatever its status.
     if (dyno.oneOff === null) this.#rows.delete(dyno);

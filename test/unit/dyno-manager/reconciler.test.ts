@@ -357,6 +357,19 @@ describe('Reconciler', () => {
     expect(world.states(app)).toEqual([]);
   });
 
+  test('starts the next dyno while the engine takes its time to remove the last one', async () => {
+    const app = await world.createApp({ web: 'x' });
+    world.engine.delay('remove', 40_000);
+    world.dynos.restart(world.account, app, { all: true });
+    await world.settle();
+    world.configVars.update(world.account, app, { A: '1' });
+    await world.settle();
+    expect(world.states(app)).toContain('web.1 up v4');
+    await world.advance(41_000);
+    expect(world.states(app)).toEqual(['web.1 up v4']);
+    expect(world.engine.containers()).toHaveLength(1);
+  });
+
   test('takes stock again soon when the engine refuses to list at first', async () => {
     const app = await world.createApp({ web: 'x' });
     await world.manager.stop();

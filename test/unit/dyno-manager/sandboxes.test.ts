@@ -74,6 +74,18 @@ describe('Sandboxes', () => {
     expect(running('dyno')).toHaveLength(1);
   });
 
+  test('that are refused are done without', async () => {
+    world.behave((spec) => spec.exposePort !== undefined, { endpoint: world.endpoint });
+    // As when somebody removes it in that moment.
+    world.engine.failNext('start', new EngineError('not_found', 'no such container'));
+    const app = await world.createApp({ web: 'x' });
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(world.store.dynos.of(app.id)[0]?.sandbox).toBeNull();
+    expect(world.log(app).filter((line) => line.includes('R99'))).toEqual([]);
+    await world.advance(1000);
+    expect(world.engine.containers()).toHaveLength(3);
+  });
+
   test('are swept when nobody needs them any more', async () => {
     const app = await world.createApp({ web: 'x' });
     await world.advance(1000);

@@ -1,0 +1,37 @@
+import { RoutePublisher } from '../../../src/daemon/route-publisher';
+import { EngineError } from '../../../src/engine/engine';
+import type { RouteTable } from '../../../src/router/protocol';
+import { DynoWorld } from '../../support/dyno-world';
+
+describe('RoutePublisher', () => {
+  const world = new DynoWorld();
+  const tables: RouteTable[] = [];
+  const routes = new RoutePublisher({
+    store: world.store,
+    clock: world.clock,
+    publish: (table) => tables.push(table),
+  });
+  beforeAll(async () => {
+    world.onChange = () => routes.changed();
+    await world.start();
+    world.behave((spec) => spec.exposePort !== undefined, { endpoint: world.endpoint });
+  });
+  afterAll(() => world.stop());
+
+  const states = (): string[] =>
+    tables.at(-1)?.apps[0]?.dynos.map(({ name, state }) => `${name} ${state}`) ?? [];
+
+  test('lets requests wait for a dyno that the engine refused, unlike for one that crashed', async () => {
+    world.engine.failNext('create', new EngineError('other', 'broken'));
+    const app = await world.createApp({ web: 'x' });
+    expect(world.states(app)).toEqual(['web.1 crashed v3']);
+    expect(states()).toEqual(['web.1 starting']);
+    await world.advance(1000);
+    expect(states()).toEqual(['web.1 up']);
+    for (let crash = 1; crash <= 2; crash += 1) {
+      world.engine.exit(world.engine.running()[0] ?? '', 1);
+      await world.settle();
+    }
+    expect(states()).toEqual(['web.1 crashed']);
+  });
+});
