@@ -20,10 +20,11 @@ import { pageOf, sampleApp } from '../support/sample-app';
 
 /**
  * Random user actions meet random faults, round after round; after each the installation must be what its user asked
- * for. A run is repeated with FAULT_SEED=<seed>, a long one made with FAULT_ROUNDS=<number>.
+ * for. The same seed gives the same actions and faults, though not the same moments: the suite's own run is always of
+ * one seed, so that it is a test of the change at hand; FAULT_SEED=<seed> and FAULT_ROUNDS=<number> go looking for more.
  */
-const SEED = Number(process.env.FAULT_SEED ?? Date.now() % 1_000_000);
-const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 25);
+const SEED = Number(process.env.FAULT_SEED ?? 7);
+const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 12);
 const APP = 'sturdy';
 const POOL = 3;
 const CONVERGENCE_MS = 30_000;
