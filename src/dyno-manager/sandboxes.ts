@@ -52,6 +52,9 @@ export class SandboxPool {
   #turn: Promise<void> = Promise.resolve();
   #refilling = false;
   #cancelTimer: () => void = () => undefined;
+  #takenNow: () => ReadonlySet<string> = () => new Set();
+  /** There may be a sandbox that nobody here knows of. */
+  #uncertain = false;
   /** On their way out, whatever the engine's list still says of them. */
   readonly #removals = new Map<ContainerId, Promise<void>>();
   #stocked = false;
@@ -67,14 +70,15 @@ export class SandboxPool {
    * name; it is asked last, since dynos may start meanwhile. Throws EngineError.
    */
   async resync(takenNow: () => ReadonlySet<string>): Promise<void> {
-    await this.#inTurn(() => this.#takeStock(takenNow));
+    this.#takenNow = takenNow;
+    await this.#inTurn(() => this.#takeStock());
     this.#refillSoon(0);
   }
 
-  async #takeStock(takenNow: () => ReadonlySet<string>): Promise<void> {
+  async #takeStock(): Promise<void> {
     const { engine, installationId, size } = this.#options;
     const containers = await engine.list(ownedLabels(installationId, 'sandbox'));
-    const taken = takenNow();
+    const taken = this.#takenNow();
     // Those that an earlier process left waiting are as good as new ones; later, only what is in the pool is.
     const unused = this.#stocked ? new Set(this.#free.map(({ containerId }) => containerId)) : undefined;
     this.#known.clear();
@@ -97,6 +101,7 @@ export class SandboxPool {
       this.#remove(id);
     }
     this.#stocked = true;
+    this.#uncertain = false;
   }
 
   /** Lets go of those whose dynos' rows are gone, e.g. with their app. */
@@ -175,12 +180,15 @@ export class SandboxPool {
   async #refill(): Promise<void> {
     const { size, logger } = this.#options;
     try {
+      if (this.#uncertain) await this.#takeStock();
       // Cut short by a launch, at whose end it is gone on with.
       while (!this.#isStopped() && this.#launches === 0 && this.#free.length < size) {
         this.#free.push(await this.#create());
       }
     } catch (error) {
-      // Dynos start without a sandbox meanwhile, only slower.
+      // Dynos start without a sandbox meanwhile, only slower. The engine may have made one all the same, and its answer
+      // have been lost: what is there is counted before more are made.
+      this.#uncertain = true;
       logger.warn('could not make a network sandbox', { error });
       if (!this.#isStopped())
         this.#cancelTimer = this.#options.clock.after(REFILL_RETRY_MS, () => this.#refillSoon(0));

@@ -106,6 +106,23 @@ describe('Sandboxes', () => {
     expect(running('dyno')).toHaveLength(1);
   });
 
+  test('of whose making the answer was lost are not left behind', async () => {
+    const create = world.engine.create.bind(world.engine);
+    let lost = 1;
+    world.engine.create = async (spec) => {
+      const id = await create(spec);
+      if (spec.labels[ROLE_LABEL] === 'sandbox' && lost-- > 0) {
+        throw new EngineError('unreachable', 'socket hang up');
+      }
+      return id;
+    };
+    for (const name of sandboxes()) world.engine.vanish(name);
+    await world.advance(1000);
+    await world.advance(11_000);
+    expect(sandboxes()).toHaveLength(2);
+    expect(world.engine.containers()).toHaveLength(2);
+  });
+
   test('that can not be made keep no dyno from starting', async () => {
     for (const name of sandboxes()) world.engine.vanish(name);
     world.engine.failNext('create', new EngineError('other', 'no more addresses'));
