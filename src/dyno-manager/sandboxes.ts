@@ -149,7 +149,11 @@ export class SandboxPool {
     if (!this.#known.delete(event.containerId)) return;
     const index = this.#free.findIndex((sandbox) => sandbox.containerId === event.containerId);
     if (index === -1) onLost(event.containerId);
-    else this.#free.splice(index, 1);
+    else {
+      this.#free.splice(index, 1);
+      // One that was killed is still there, as an ended container.
+      this.#remove(event.containerId);
+    }
     this.#refillSoon(REFILL_LULL_MS);
   }
 

@@ -123,6 +123,14 @@ describe('Sandboxes', () => {
     expect(world.engine.containers()).toHaveLength(2);
   });
 
+  test('that are killed while they wait are replaced and cleared away', async () => {
+    const [killed = ''] = sandboxes();
+    world.engine.exit(killed, 137);
+    await world.advance(1000);
+    expect(sandboxes()).toHaveLength(2);
+    expect(world.engine.containers()).toHaveLength(2);
+  });
+
   test('that can not be made keep no dyno from starting', async () => {
     for (const name of sandboxes()) world.engine.vanish(name);
     world.engine.failNext('create', new EngineError('other', 'no more addresses'));
