@@ -24,7 +24,7 @@ import { pageOf, sampleApp } from '../support/sample-app';
  * one seed, so that it is a test of the change at hand; FAULT_SEED=<seed> and FAULT_ROUNDS=<number> go looking for more.
  */
 const SEED = Number(process.env.FAULT_SEED ?? 7);
-const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 12);
+const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 8);
 const APP = 'sturdy';
 const POOL = 3;
 const CONVERGENCE_MS = 30_000;
