@@ -43,7 +43,8 @@ import { describeTakenPort } from './doctor';
 import { connectEngine, copyTrustBundle, ensureNetwork } from './engine-setup';
 import { prepareImages } from './images';
 import { ownPidNamespace, removeInstance, writeInstance } from './instance';
-import { DataFolderLock, isHeld, LockedError } from './lock';
+import { DataFolderLock, LockedError } from './lock';
+import { answers } from '../lib/private-socket';
 import type { Paths } from './paths';
 import { RoutePublisher } from './route-publisher';
 import { RouterLink } from './router-link';
@@ -337,7 +338,7 @@ export class Daemon {
     if (config.apiPort !== 0 && !(await isFree(config.apiPort))) throw await apiPortTaken(config);
     if (config.router === 'external' || config.routerHttpPort === 0) return;
     // A router that went on while the daemon was away has its port.
-    if (await isHeld(paths.routerSocket)) return;
+    if (await answers(paths.routerSocket)) return;
     if (!(await isFree(config.routerHttpPort))) throw await httpPortTaken(config);
   }
 

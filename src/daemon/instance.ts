@@ -1,5 +1,5 @@
 import { readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { isHeld } from './lock';
+import { answers } from '../lib/private-socket';
 import type { Paths } from './paths';
 
 /** What a running daemon says of itself in its data folder, for `status`, `env` and `down`. */
@@ -43,5 +43,5 @@ export async function findInstance(paths: Paths): Promise<Instance | undefined> 
     // No file: no daemon was started here, or it ended in order. Half a file can't be: it is renamed into place.
     return undefined;
   }
-  return (await isHeld(paths.lockSocket)) ? instance : undefined;
+  return (await answers(paths.lockSocket)) ? instance : undefined;
 }

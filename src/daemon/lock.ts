@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { linkSync, renameSync, rmSync, statSync } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { sleep, systemClock } from '../lib/clock';
-import { listenPrivately } from '../lib/private-socket';
+import { answers, listenPrivately } from '../lib/private-socket';
 
 export class LockedError extends Error {
   override readonly name = 'LockedError';
@@ -61,7 +61,7 @@ export class DataFolderLock {
         await sleep(systemClock, SETTLE_MS);
         if (isSameFile(own, this.#socketPath)) return;
       }
-      if (await isHeld(this.#socketPath)) break;
+      if (await answers(this.#socketPath)) break;
       await this.#clearAway(`${own}.x`);
     }
     throw new LockedError('another daemon uses this data folder');
@@ -75,23 +75,9 @@ export class DataFolderLock {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
       throw error;
     }
-    if (await isHeld(aside)) linked(aside, this.#socketPath);
+    if (await answers(aside)) linked(aside, this.#socketPath);
     rmSync(aside, { force: true });
   }
-}
-
-/** Does a daemon at work have the folder? */
-export function isHeld(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(socketPath);
-    const finish = (held: boolean): void => {
-      socket.destroy();
-      resolve(held);
-    };
-    socket.once('connect', () => finish(true));
-    socket.once('error', () => finish(false));
-    socket.setTimeout(2000, () => finish(false));
-  });
 }
 
 /** false if there is a file of that name already. */

@@ -47,6 +47,11 @@ export interface Dyno {
   oneOff: OneOff | null;
 }
 
+/** A value for $PORT: Dev Center "Dyno startup behavior" promises no range, 3000 to 60000 is what is seen. */
+export function choosePort(random: () => number): number {
+  return 3000 + Math.floor(random() * 57_000);
+}
+
 export function dynoName(dyno: { type: string; number: number }): string {
   return `${dyno.type}.${dyno.number}`;
 }

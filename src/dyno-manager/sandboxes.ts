@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { choosePort } from '../domain/dyno';
 import { EngineError, type ContainerEngine, type ContainerId, type EngineEvent } from '../engine/engine';
 import { isOwned, ownedLabels, ROLE_LABEL, SANDBOX_PORT_LABEL } from '../engine/labels';
 import { sleep, type Clock } from '../lib/clock';
@@ -201,8 +202,7 @@ export class SandboxPool {
 
   async #create(): Promise<Sandbox> {
     const { engine, installationId, network, image, random } = this.#options;
-    // Dev Center "Dyno startup behavior" promises no range; 3000 to 60000 is what is seen.
-    const port = 3000 + Math.floor(random() * 57_000);
+    const port = choosePort(random);
     const name = randomUUID();
     const containerId = await engine.create({
       name: `dynodock-${installationId.slice(0, 8)}-sandbox-${name.slice(0, 8)}`,

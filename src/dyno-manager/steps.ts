@@ -1,5 +1,5 @@
 import type { Dyno } from '../domain/dyno';
-import { dynoName } from '../domain/dyno';
+import { choosePort, dynoName } from '../domain/dyno';
 import type { AppId, DynoId } from '../domain/ids';
 import { EngineError, type ContainerEngine, type ContainerId } from '../engine/engine';
 import { sleep, type Clock } from '../lib/clock';
@@ -229,8 +229,7 @@ export class Steps {
   #freePort(): number {
     const taken = this.#options.store.dynos.ports();
     for (;;) {
-      // Dev Center "Dyno startup behavior" promises no range; 3000 to 60000 is what is seen.
-      const port = 3000 + Math.floor(this.#options.random() * 57_000);
+      const port = choosePort(this.#options.random);
       if (!taken.has(port)) return port;
     }
   }

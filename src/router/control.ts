@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { LineReader } from '../lib/line-reader';
 import type { Logger } from '../lib/logger';
-import { listenPrivately } from '../lib/private-socket';
+import { answers, listenPrivately } from '../lib/private-socket';
 import { parseDaemonMessage } from './messages';
 import type { RouterMessage, RouteTable } from './protocol';
 
@@ -141,17 +141,4 @@ export class ControlServer {
 
 function write(socket: Socket, message: RouterMessage): void {
   if (socket.writable) socket.write(`${JSON.stringify(message)}\n`);
-}
-
-/** Whether anybody accepts connections at a unix socket. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    // Refused or gone: nobody does.
-    socket.once('error', () => resolve(false));
-  });
 }

@@ -2,7 +2,8 @@ import { linkSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { DataFolderLock, isHeld, LockedError } from '../../../src/daemon/lock';
+import { DataFolderLock, LockedError } from '../../../src/daemon/lock';
+import { answers } from '../../../src/lib/private-socket';
 
 let dir: string;
 let socketPath: string;
@@ -38,7 +39,7 @@ describe('lock of a data folder', () => {
     await prepare();
     const [winner, ...others] = await acquireAll(20);
     expect(others).toEqual([]);
-    expect(await isHeld(socketPath)).toBe(true);
+    expect(await answers(socketPath)).toBe(true);
     expect(readdirSync(dir)).toEqual(['daemon.sock']);
     await winner!.release();
     expect(readdirSync(dir)).toEqual([]);
@@ -49,9 +50,9 @@ describe('lock of a data folder', () => {
     expect(await acquireAll(1)).toEqual([]);
     await first!.release();
     const [second] = await acquireAll(1);
-    expect(await isHeld(socketPath)).toBe(true);
+    expect(await answers(socketPath)).toBe(true);
     await second!.release();
-    expect(await isHeld(socketPath)).toBe(false);
+    expect(await answers(socketPath)).toBe(false);
   });
 
   test("is its owner's alone", async () => {
