@@ -25,6 +25,7 @@ import { regionRoutes } from './routes/regions';
 import { releaseRoutes } from './routes/releases';
 import { schemaRoutes } from './routes/schema';
 import { slugRoutes } from './routes/slugs';
+import { sniEndpointRoutes } from './routes/sni-endpoints';
 import { stackRoutes } from './routes/stacks';
 import { unsupportedRoutes } from './routes/unsupported';
 import type { ApiServices, BundledBuildpack } from './services';
@@ -81,6 +82,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(regionRoutes());
   app.use(releaseRoutes(services));
   app.use(slugRoutes(services));
+  app.use(sniEndpointRoutes(services));
   app.use(stackRoutes());
   app.use(emptyCollectionRoutes(services));
   app.use(unsupportedRoutes());

@@ -14,6 +14,7 @@ import type { FormationService } from '../platform/formation/formation';
 import type { LogSessions } from '../platform/log-sessions/log-sessions';
 import type { Releases } from '../platform/releases/releases';
 import type { Slugs } from '../platform/slugs/slugs';
+import type { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 
 /** The use cases behind the endpoints. */
 export interface ApiServices {
@@ -31,6 +32,7 @@ export interface ApiServices {
   oneOffs: OneOffService;
   releases: Releases;
   slugs: Slugs;
+  sniEndpoints: SniEndpoints;
 }
 
 /** What the API needs of builds. */

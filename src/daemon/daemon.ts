@@ -33,6 +33,7 @@ import { FormationService } from '../platform/formation/formation';
 import { LogSessions } from '../platform/log-sessions/log-sessions';
 import { Releases } from '../platform/releases/releases';
 import { Slugs } from '../platform/slugs/slugs';
+import { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 import { Rendezvous } from '../rendezvous/rendezvous';
 import type { RouterLogLine } from '../router/protocol';
 import { Store } from '../store/store';
@@ -258,6 +259,7 @@ export class Daemon {
       clock,
       logger: logger.child({ component: 'rendezvous' }),
     });
+    const sniEndpoints = new SniEndpoints(context);
     const api: ApiServer = createApiServer({
       services: {
         account,
@@ -267,13 +269,14 @@ export class Daemon {
         builds,
         buildpackInstallations: new BuildpackInstallations(context),
         configVars: new ConfigVarsService(context, releases),
-        domains: new Domains(context),
+        domains: new Domains(context, sniEndpoints),
         dynos: new Dynos(context),
         formation: new FormationService(context),
         logSessions: new LogSessions(context),
         oneOffs: new OneOffService(context, attachments),
         releases,
         slugs: new Slugs(context),
+        sniEndpoints,
       },
       tls,
       listen: { port: config.apiPort },

@@ -13,6 +13,7 @@ import { migrate } from './migrate';
 import { ReleaseStore } from './releases';
 import { SettingsStore } from './settings';
 import { SlugStore } from './slugs';
+import { SniEndpointStore } from './sni-endpoints';
 
 /** All tables of one database. */
 export class Store {
@@ -28,6 +29,7 @@ export class Store {
   readonly builds: BuildStore;
   readonly dynos: DynoStore;
   readonly domainNames: DomainNameStore;
+  readonly sniEndpoints: SniEndpointStore;
   readonly events: EventStore;
   readonly #database: Database;
   #afterCommit: (() => void)[] | undefined;
@@ -46,6 +48,7 @@ export class Store {
     this.builds = new BuildStore(database);
     this.dynos = new DynoStore(database);
     this.domainNames = new DomainNameStore(database);
+    this.sniEndpoints = new SniEndpointStore(database);
     this.events = new EventStore(database);
   }
 

@@ -34,6 +34,7 @@ import { FormationService } from '../../src/platform/formation/formation';
 import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
 import { Releases } from '../../src/platform/releases/releases';
 import { Slugs } from '../../src/platform/slugs/slugs';
+import { SniEndpoints } from '../../src/platform/sni-endpoints/sni-endpoints';
 import { Store } from '../../src/store/store';
 
 export interface Answer {
@@ -111,6 +112,7 @@ export class TestApi {
       changed: () => undefined,
     };
     const releases = new Releases(context);
+    const sniEndpoints = new SniEndpoints(context);
     this.services = {
       account: new AccountService(context),
       apps: new Apps(context, releases, []),
@@ -119,13 +121,14 @@ export class TestApi {
       builds: this.#builds(),
       buildpackInstallations: new BuildpackInstallations(context),
       configVars: new ConfigVarsService(context, releases),
-      domains: new Domains(context),
+      domains: new Domains(context, sniEndpoints),
       dynos: new Dynos(context),
       formation: new FormationService(context),
       logSessions: new LogSessions(context),
       oneOffs: new OneOffService(context, this.attachments),
       releases,
       slugs: new Slugs(context),
+      sniEndpoints,
       ...more.services,
     };
     this.account = this.services.account.ensure('a@b.example');
