@@ -37,13 +37,16 @@ import { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 import { Rendezvous } from '../rendezvous/rendezvous';
 import type { RouterLogLine } from '../router/protocol';
 import { Store } from '../store/store';
+import { ensureApiCertificate } from './api-certificate';
+import { AppCertificates } from './app-certificates';
 import { bundledBuildpacks } from './bundled-buildpacks';
-import { ensureCertificates } from './certificates';
+
 import type { Config } from './config';
 import { describeTakenPort } from './doctor';
 import { connectEngine, copyTrustBundle, ensureNetwork } from './engine-setup';
 import { prepareImages } from './images';
 import { ownPidNamespace, removeInstance, writeInstance } from './instance';
+import { LocalAuthority } from './local-authority';
 import { DataFolderLock, LockedError } from './lock';
 import { answers } from '../lib/private-socket';
 import type { Paths } from './paths';
@@ -146,7 +149,8 @@ export class Daemon {
       onProgress: (line) => logger.info('building images', { line }),
     });
     const network = await ensureNetwork(engine, installationId);
-    const tls = await ensureCertificates(paths.tls, clock.now());
+    const authority = await LocalAuthority.open(paths.tls, clock.now());
+    const tls = await ensureApiCertificate(paths.tls, authority, clock.now());
     const trust = caBundlePath === undefined ? {} : { caBundlePath };
 
     const logplex = new Logplex(clock);
@@ -164,7 +168,19 @@ export class Daemon {
       clock,
       logger: logger.child({ component: 'router-link' }),
     });
-    const routes = new RoutePublisher({ store, clock, publish: (table) => link.publish(table) });
+    const certificates: AppCertificates = new AppCertificates({
+      folder: paths.appCertificates,
+      authority,
+      clock,
+      logger: logger.child({ component: 'certificates' }),
+      onIssued: () => routes.changed(),
+    });
+    const routes = new RoutePublisher({
+      store,
+      clock,
+      certificates,
+      publish: (table) => link.publish(table),
+    });
     const changes = new Signal<AppId>();
     changes.subscribe(() => routes.changed());
     const changed = (appId: AppId): void => changes.emit(appId);
@@ -291,6 +307,15 @@ export class Daemon {
     const scheduler = new Scheduler(
       [
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
+        {
+          // A new table asks for certificates in place of those that end soon.
+          name: 'certificates',
+          cron: '15 */10 * * * *',
+          run: () => {
+            certificates.sweep(routes.certificateIds);
+            routes.changed();
+          },
+        },
         { name: 'leftover builds', cron: '*/5 * * * * *', run: () => builder.removeLeftovers() },
       ],
       logger.child({ component: 'scheduler' }),
@@ -301,6 +326,7 @@ export class Daemon {
       { name: 'git hooks', start: () => receiver.start(), stop: () => receiver.stop() },
       { name: 'builds', start: () => builds.start() },
       { name: 'git', stop: () => git.stop() },
+      { name: 'certificates', start: () => certificates.start(), stop: () => certificates.stop() },
       {
         name: 'router link',
         start: () => {

@@ -60,7 +60,15 @@ export function parseRouterMessage(line: string): RouterMessage {
 /** Throws MessageError. */
 export function readRouteTable(value: unknown): RouteTable {
   const table = record(value, 'table');
-  return { version: integer(table.version, 'version'), apps: array(table.apps, 'apps').map(readApp) };
+  return {
+    version: integer(table.version, 'version'),
+    apps: array(table.apps, 'apps').map(readApp),
+    // Neither is in tables of the time before https.
+    default_certificate:
+      table.default_certificate == null
+        ? null
+        : certificateId(table.default_certificate, 'default_certificate'),
+  };
 }
 
 function readApp(value: unknown): AppRoutes {
@@ -69,6 +77,7 @@ function readApp(value: unknown): AppRoutes {
     app_id: text(app.app_id, 'app_id'),
     app_name: text(app.app_name, 'app_name'),
     hosts: array(app.hosts, 'hosts').map((host) => text(host, 'host')),
+    certificates: app.certificates === undefined ? {} : readCertificates(app.certificates),
     maintenance: flag(app.maintenance, 'maintenance'),
     has_code: flag(app.has_code, 'has_code'),
     web_quantity: integer(app.web_quantity, 'web_quantity'),
@@ -76,6 +85,19 @@ function readApp(value: unknown): AppRoutes {
     maintenance_page_url: textOrNull(app.maintenance_page_url, 'maintenance_page_url'),
     error_page_url: textOrNull(app.error_page_url, 'error_page_url'),
   };
+}
+
+function readCertificates(value: unknown): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(record(value, 'certificates')).map(([host, id]) => [host, certificateId(id, host)]),
+  );
+}
+
+/** It becomes a file's name. */
+function certificateId(value: unknown, what: string): string {
+  const id = text(value, what);
+  if (!/^[0-9a-f]{64}$/.test(id)) throw new MessageError(`${what} is no id of a certificate`);
+  return id;
 }
 
 function readDyno(value: unknown): RouteDyno {

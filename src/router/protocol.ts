@@ -44,6 +44,8 @@ export interface RouterLogLine {
 export interface RouteTable {
   version: number;
   apps: AppRoutes[];
+  /** For TLS clients that name no host, or one that nobody has; absent or null = none, and they are turned away. */
+  default_certificate?: string | null;
 }
 
 export interface AppRoutes {
@@ -51,6 +53,11 @@ export interface AppRoutes {
   app_name: string;
   /** Lower case, without port: exact names, or `*.example.org` for any one label in front. */
   hosts: string[];
+  /**
+   * Host as in `hosts` → id of its certificate, a file of that name in the folder that daemon and router share. A host
+   * without one gets the default certificate.
+   */
+  certificates?: Readonly<Record<string, string>>;
   maintenance: boolean;
   /** A release with code exists; without one the app is blank (H81). */
   has_code: boolean;

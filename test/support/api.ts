@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createApiServer, type ApiServer, type ApiServerOptions } from '../../src/api/server';
 import type { ApiServices, BuildReader } from '../../src/api/services';
-import { ensureCertificates, type ServerCertificate } from '../../src/daemon/certificates';
+import { ensureApiCertificate, type ServerCertificate } from '../../src/daemon/api-certificate';
+import { LocalAuthority } from '../../src/daemon/local-authority';
 import type { Account } from '../../src/domain/account';
 import type { App } from '../../src/domain/app';
 import type { Build } from '../../src/domain/build';
@@ -60,8 +61,9 @@ let certificates: Promise<ServerCertificate & { ca: string }> | undefined;
 async function makeCertificates(): Promise<ServerCertificate & { ca: string }> {
   const folder = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
   try {
-    const server = await ensureCertificates(folder, new Date());
-    return { ...server, ca: readFileSync(path.join(folder, 'ca.pem'), 'utf8') };
+    const authority = await LocalAuthority.open(folder, new Date());
+    const server = await ensureApiCertificate(folder, authority, new Date());
+    return { ...server, ca: authority.certificate };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -33,10 +33,7 @@ export interface CertificateWishes {
 export async function makeCertificate(wishes: CertificateWishes): Promise<TestCertificate> {
   const { names = [], issuer, authority = false } = wishes;
   const algorithm = wishes.algorithm ?? ECDSA;
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, [
-    'sign',
-    'verify',
-  ]));
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const subject = wishes.subject ?? `CN=${names[0] ?? 'nobody'}`;
   const signingKeys = issuer?.keys ?? keys;
   const certificate = await x509.X509CertificateGenerator.create({
