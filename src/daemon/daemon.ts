@@ -201,6 +201,7 @@ export class Daemon {
       concurrency: RECONCILED_AT_ONCE,
       readySandboxes: config.readySandboxes,
       cycleMs: config.cycleMs,
+      sleep: config.sleep,
       sandboxImage: stackImages['heroku-24'].run,
       ...trust,
     });

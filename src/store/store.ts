@@ -1,5 +1,6 @@
 import { AccountStore } from './accounts';
 import { AppFeatureStore } from './app-features';
+import { AppSleepStore } from './app-sleep';
 import { AppStore } from './apps';
 import { BuildpackInstallationStore } from './buildpack-installations';
 import { BuildStore } from './builds';
@@ -14,6 +15,7 @@ import { ReleaseStore } from './releases';
 import { SettingsStore } from './settings';
 import { SlugStore } from './slugs';
 import { SniEndpointStore } from './sni-endpoints';
+import { WakeStore } from './wakes';
 
 /** All tables of one database. */
 export class Store {
@@ -23,6 +25,7 @@ export class Store {
   readonly configVars: ConfigVarStore;
   readonly buildpackInstallations: BuildpackInstallationStore;
   readonly appFeatures: AppFeatureStore;
+  readonly appSleep: AppSleepStore;
   readonly formations: FormationStore;
   readonly slugs: SlugStore;
   readonly releases: ReleaseStore;
@@ -30,6 +33,7 @@ export class Store {
   readonly dynos: DynoStore;
   readonly domainNames: DomainNameStore;
   readonly sniEndpoints: SniEndpointStore;
+  readonly wakes: WakeStore;
   readonly events: EventStore;
   readonly #database: Database;
   #afterCommit: (() => void)[] | undefined;
@@ -42,6 +46,7 @@ export class Store {
     this.configVars = new ConfigVarStore(database);
     this.buildpackInstallations = new BuildpackInstallationStore(database);
     this.appFeatures = new AppFeatureStore(database);
+    this.appSleep = new AppSleepStore(database);
     this.formations = new FormationStore(database);
     this.slugs = new SlugStore(database);
     this.releases = new ReleaseStore(database);
@@ -49,6 +54,7 @@ export class Store {
     this.dynos = new DynoStore(database);
     this.domainNames = new DomainNameStore(database);
     this.sniEndpoints = new SniEndpointStore(database);
+    this.wakes = new WakeStore(database);
     this.events = new EventStore(database);
   }
 

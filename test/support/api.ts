@@ -93,6 +93,8 @@ export class TestApi {
     const dynoManager: DynoManager = {
       kick: () => undefined,
       restart: (_appId, selection) => this.restarts.push(selection),
+      idle: () => false,
+      wake: () => null,
       discard: () => Promise.resolve(),
       attach: (_dynoId, client) => client.close(),
       runInside: (_dynoId, _command, client) => client.close(),
