@@ -10,6 +10,7 @@ export interface Config {
   dataDir: string;
   apiPort: number;
   routerHttpPort: number;
+  routerHttpsPort: number;
   appDomain: string;
   email: string;
   logLevel: LogLevel;
@@ -55,6 +56,7 @@ const SETTINGS = {
   dataDir: setting('DYNODOCK_HOME', () => path.join(homedir(), '.dynodock'), (text) => path.resolve(text), 'Data folder'),
   apiPort: setting('DYNODOCK_API_PORT', '5700', port, 'Port of the Platform API and of git'),
   routerHttpPort: setting('DYNODOCK_HTTP_PORT', '5780', port, 'Port on which apps answer HTTP'),
+  routerHttpsPort: setting('DYNODOCK_HTTPS_PORT', '5743', port, 'Port on which apps answer HTTPS'),
   appDomain: setting('DYNODOCK_DOMAIN', 'localhost', domain, 'Apps are reached as <app>.<domain>'),
   email: setting('DYNODOCK_EMAIL', () => `${userName()}@dynodock.localhost`, email, 'Who the local user is'),
   logLevel: setting('DYNODOCK_LOG_LEVEL', 'info', oneOf('error', 'warn', 'info', 'debug'), "The daemon's own log"),

@@ -107,7 +107,11 @@ export class Daemon {
       if (this.#router !== undefined) await endRouter(this.#router);
       throw await explainStartError(error, config);
     }
-    logger.info('dynodock is up', { api: config.apiPort, http: config.routerHttpPort });
+    logger.info('dynodock is up', {
+      api: config.apiPort,
+      http: config.routerHttpPort,
+      https: config.routerHttpsPort,
+    });
   }
 
   /** Dynos and the router go on running. */
@@ -352,6 +356,7 @@ export class Daemon {
             pidNamespace: ownPidNamespace(),
             apiPort: config.apiPort,
             routerHttpPort: config.routerHttpPort,
+            routerHttpsPort: config.routerHttpsPort,
             startedAt: clock.now().toISOString(),
             version,
           }),
@@ -366,28 +371,38 @@ export class Daemon {
   async #assertPortsFree(): Promise<void> {
     const { config, paths } = this.#options;
     if (config.apiPort !== 0 && !(await isFree(config.apiPort))) throw await apiPortTaken(config);
-    if (config.router === 'external' || config.routerHttpPort === 0) return;
-    // A router that went on while the daemon was away has its port.
-    if (await answers(paths.routerSocket)) return;
-    if (!(await isFree(config.routerHttpPort))) throw await httpPortTaken(config);
+    // A router that went on while the daemon was away has its ports.
+    if (config.router === 'external' || (await answers(paths.routerSocket))) return;
+    const taken = await takenRouterPort(config);
+    if (taken !== undefined) throw await routerPortTaken(taken);
   }
 
   /** The router may be another process's business, but without one no app can be reached. */
   async #untilRouted(link: RouterLink): Promise<void> {
-    const { config, paths } = this.#options;
+    const { config, paths, logger } = this.#options;
     try {
       await link.settled(AbortSignal.any([AbortSignal.timeout(ROUTER_READY_MS), this.#routerEnded.signal]));
     } catch (cause) {
-      if (!(await isFree(config.routerHttpPort))) throw await httpPortTaken(config, { cause });
+      const taken = await takenRouterPort(config);
+      if (taken !== undefined) throw await routerPortTaken(taken, { cause });
       const advice =
         config.router === 'external' ? 'Start it: dynodock router.' : `Its log: ${paths.routerLog}`;
       throw new StartError(`The router does not start. ${advice}`, { cause });
     }
-    const port = link.router?.httpPort;
-    if (port !== undefined && port !== config.routerHttpPort && config.routerHttpPort !== 0) {
+    const [http, https] = routerPorts(config);
+    for (const [wanted, port] of [
+      [http.port, link.router?.httpPort],
+      [https.port, link.router?.httpsPort],
+    ]) {
+      if (port == null || port === wanted || wanted === 0) continue;
       throw new StartError(
-        `A router of this installation already serves port ${port}, not ${config.routerHttpPort}. Run \`dynodock down\` first to change the port.`,
+        `A router of this installation already serves port ${port}, not ${wanted}. Run \`dynodock down\` first to change the port.`,
       );
+    }
+    if (link.router?.httpsPort === null) {
+      logger.warn('the running router was started by an older version and does not serve https', {
+        advice: 'dynodock down, then dynodock up',
+      });
     }
   }
 }
@@ -443,7 +458,30 @@ async function apiPortTaken(config: Config, options?: ErrorOptions): Promise<Sta
   return new StartError(`Port ${config.apiPort} of the API is ${detail}. ${advice}`, options);
 }
 
-async function httpPortTaken(config: Config, options?: ErrorOptions): Promise<StartError> {
-  const { detail, advice } = await describeTakenPort(config.routerHttpPort, 'DYNODOCK_HTTP_PORT');
-  return new StartError(`Port ${config.routerHttpPort} of the router is ${detail}. ${advice}`, options);
+interface RouterPort {
+  who: string;
+  variable: string;
+  port: number;
+}
+
+function routerPorts(config: Config): [http: RouterPort, https: RouterPort] {
+  return [
+    { who: 'router', variable: 'DYNODOCK_HTTP_PORT', port: config.routerHttpPort },
+    { who: 'router (https)', variable: 'DYNODOCK_HTTPS_PORT', port: config.routerHttpsPort },
+  ];
+}
+
+async function takenRouterPort(config: Config): Promise<RouterPort | undefined> {
+  for (const wanted of routerPorts(config)) {
+    if (wanted.port !== 0 && !(await isFree(wanted.port))) return wanted;
+  }
+  return undefined;
+}
+
+async function routerPortTaken(
+  { who, variable, port }: RouterPort,
+  options?: ErrorOptions,
+): Promise<StartError> {
+  const { detail, advice } = await describeTakenPort(port, variable);
+  return new StartError(`Port ${port} of the ${who} is ${detail}. ${advice}`, options);
 }

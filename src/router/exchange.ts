@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { sleep, type Clock } from '../lib/clock';
+import type { ClientTls } from './client';
+import { clientTlsOf } from './client-tls';
 import type { DynoConnection, DynoConnections } from './dyno-connections';
 import {
   badRequest,
@@ -85,6 +87,7 @@ export class Exchange {
   readonly #upgrade: UpgradeClient | null;
   readonly #expectation: Expectation;
   readonly #clientSocket: Socket;
+  readonly #tls: ClientTls | null;
   readonly #head: RequestHead;
   readonly #startedAt: Date;
   readonly #bytesBefore: number;
@@ -117,6 +120,7 @@ export class Exchange {
     this.#upgrade = client.upgrade;
     this.#expectation = client.expectation;
     this.#clientSocket = client.request.socket;
+    this.#tls = clientTlsOf(this.#clientSocket);
     this.#startedAt = context.clock.now();
     this.#bytesBefore = this.#clientSocket.bytesWritten;
     const { method = 'GET', url = '/', httpVersion, rawHeaders } = client.request;
@@ -150,7 +154,8 @@ export class Exchange {
     if (this.#head.fault !== null) this.#fail(badRequest(this.#head.fault));
     else if (this.#expectation === 'unsupported') {
       this.#fail(badRequest('unsupported expect header value'));
-    } else await this.#dispatch(app.app_id);
+    } else if (this.#tls?.covers(this.#head.hostname) === false) this.#fail(routerError('H32'));
+    else await this.#dispatch(app.app_id);
   }
 
   /** The client's body turned out to be no HTTP. */
@@ -330,7 +335,7 @@ export class Exchange {
   #dynoHeaders(): Record<string, string | string[]> {
     return dynoRequestHeaders(this.#head.headers, {
       fwd: this.#head.fwd,
-      proto: 'http',
+      proto: this.#tls === null ? 'http' : 'https',
       port: this.#clientSocket.localPort ?? 80,
       requestId: this.#head.requestId,
       startedAtMs: this.#startedAt.getTime(),
@@ -493,7 +498,8 @@ export class Exchange {
         serviceMs: this.#connectedAtMs === null ? null : now.getTime() - this.#connectedAtMs,
         status,
         bytes: dispatched ? sent : null,
-        protocol: 'http',
+        httpVersion: this.#request.httpVersion === '1.0' ? '1.0' : '1.1',
+        tls: this.#tls,
       }),
     );
   }

@@ -1,3 +1,4 @@
+import type { ClientTls } from './client';
 import type { RouterError } from './errors';
 
 /** What one request leaves in the app's log, as `heroku[router]:`. */
@@ -17,10 +18,11 @@ export interface RequestRecord {
   status: number | null;
   /** Head and body sent to the client. */
   bytes: number | null;
-  protocol: 'http' | 'https';
+  httpVersion: '1.0' | '1.1' | '2.0';
+  tls: Pick<ClientTls, 'version'> | null;
 }
 
-/** The router's logfmt, fields in Heroku's order (Dev Center "HTTP Routing", "Heroku router log format"). */
+/** The logfmt of Router 2.0, fields in Heroku's order (Dev Center "HTTP Routing", "Heroku router log format"). */
 export function formatLogLine(record: RequestRecord): string {
   const { error } = record;
   const fields = [
@@ -38,7 +40,9 @@ export function formatLogLine(record: RequestRecord): string {
     `service=${milliseconds(record.serviceMs)}`,
     `status=${record.status ?? ''}`,
     `bytes=${record.bytes ?? ''}`,
-    `protocol=${record.protocol}`,
+    `protocol=http${record.httpVersion}`,
+    `tls=${record.tls !== null}`,
+    ...(record.tls === null ? [] : [`tls_version=${record.tls.version.replace('tlsv', 'tls')}`]),
   ];
   return fields.join(' ');
 }

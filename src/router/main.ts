@@ -10,6 +10,7 @@ export interface RouterConfig {
   socketPath?: string;
   snapshotPath?: string;
   listen: RouterOptions['listen'];
+  certificatesDir?: string;
   logger: Logger;
   timeouts?: Partial<RouterTimeouts>;
   limits?: Partial<RouterLimits>;

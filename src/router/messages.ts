@@ -38,6 +38,9 @@ export function parseRouterMessage(line: string): RouterMessage {
         pid: integer(message.pid, 'pid'),
         table_version: integer(message.table_version, 'table_version'),
         http_port: integer(message.http_port, 'http_port'),
+        ...(message.https_port === undefined
+          ? {}
+          : { https_port: integer(message.https_port, 'https_port') }),
       };
     case 'applied':
       return { type: 'applied', table_version: integer(message.table_version, 'table_version') };

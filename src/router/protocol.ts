@@ -25,6 +25,8 @@ export type RouterMessage =
       /** Version of the table being served, 0 for none. */
       table_version: number;
       http_port: number;
+      /** Absent when it does not speak TLS. */
+      https_port?: number;
     }
   /** The table of that version is being served from now on. */
   | { type: 'applied'; table_version: number }

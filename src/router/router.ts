@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, type RouterLimits } from './limits';
 import { LogShipper } from './log-shipper';
 import { ROUTER_PROTOCOL_VERSION, type RouteTable } from './protocol';
 import { Snapshot } from './snapshot';
-import { RouterWorker } from './worker';
+import { RouterWorker, type Scheme } from './worker';
 
 export interface RouterOptions {
   /** Made if absent, for its owner only. */
@@ -19,7 +20,9 @@ export interface RouterOptions {
   /** Default: `router-table.json` in `dataDir`. */
   snapshotPath?: string;
   /** Port 0 = any free one, the same for all hosts. A host this machine does not have (no IPv6) is left out. */
-  listen: { hosts: readonly string[]; httpPort: number };
+  listen: { hosts: readonly string[]; httpPort: number; httpsPort?: number };
+  /** Where the daemon puts certificates; needed with `httpsPort`. Default: `certificates` in `dataDir`. */
+  certificatesDir?: string;
   clock: Clock;
   logger: Logger;
   timeouts?: Partial<RouterTimeouts>;
@@ -39,6 +42,7 @@ export class Router {
   readonly #worker: RouterWorker;
   readonly #servers: Server[] = [];
   #httpPort = 0;
+  #httpsPort: number | null = null;
   #stopping: Promise<void> | null = null;
 
   constructor(options: RouterOptions) {
@@ -55,6 +59,7 @@ export class Router {
         pid: process.pid,
         table_version: this.tableVersion,
         http_port: this.#httpPort,
+        ...(this.#httpsPort === null ? {} : { https_port: this.#httpsPort }),
       }),
       onTable: (table) => this.#apply(table),
       onShutdown: () => {
@@ -78,6 +83,13 @@ export class Router {
       logger,
       timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },
       limits,
+      tls:
+        options.listen.httpsPort === undefined
+          ? null
+          : {
+              certificatesDir: options.certificatesDir ?? join(dataDir, 'certificates'),
+              ticketKeys: randomBytes(48),
+            },
       random: options.random ?? Math.random,
       log: (line) => this.#shipper.push(line),
       wake: (message) => this.#control.send(message),
@@ -87,6 +99,11 @@ export class Router {
   /** The port in use, once started. */
   get httpPort(): number {
     return this.#httpPort;
+  }
+
+  /** null without one. */
+  get httpsPort(): number | null {
+    return this.#httpsPort;
   }
 
   /** Version of the table that is served, 0 for none. */
@@ -107,7 +124,11 @@ export class Router {
       await this.stop();
       throw error;
     }
-    this.#options.logger.info('router started', { port: this.#httpPort, table: this.tableVersion });
+    this.#options.logger.info('router started', {
+      port: this.#httpPort,
+      httpsPort: this.#httpsPort,
+      table: this.tableVersion,
+    });
   }
 
   /** Lets what is under way end, for at most `drainMs`, then closes everything. */
@@ -133,14 +154,23 @@ export class Router {
   }
 
   async #listen(): Promise<void> {
+    const { httpPort, httpsPort } = this.#options.listen;
+    this.#httpPort = await this.#open('http', httpPort);
+    if (httpsPort !== undefined) this.#httpsPort = await this.#open('https', httpsPort);
+  }
+
+  /** Listens on the same port of all hosts, and answers which that is. */
+  async #open(scheme: Scheme, wanted: number): Promise<number> {
+    let port = wanted;
     let missing: unknown = null;
+    let found = false;
     for (const host of this.#options.listen.hosts) {
       // A client may close its half after the request. Nothing is read here, for whoever serves the connection.
       const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
-        this.#worker.accept(socket),
+        this.#worker.accept(socket, scheme),
       );
       try {
-        await listen(server, host, this.#httpPort || this.#options.listen.httpPort);
+        await listen(server, host, port);
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         if (code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT') throw error;
@@ -149,9 +179,11 @@ export class Router {
         continue;
       }
       this.#servers.push(server);
-      this.#httpPort = (server.address() as AddressInfo).port;
+      ({ port } = server.address() as AddressInfo);
+      found = true;
     }
-    if (this.#servers.length === 0) throw new Error('no address to listen on', { cause: missing });
+    if (!found) throw new Error('no address to listen on', { cause: missing });
+    return port;
   }
 }
 

@@ -18,6 +18,7 @@ import { announcesBody, pairsOf } from './headers';
 import type { RouterLimits } from './limits';
 import type { AppRoutes, RouterLogLine, RouterMessage, RouteTable } from './protocol';
 import { EMPTY_TABLE, RouteIndex } from './route-table';
+import { TlsTermination, type TlsSettings } from './tls-termination';
 import { UpgradeClient, withoutUpgrade } from './upgrade';
 
 /** The whole head; single lines are judged in request-head.ts, where the refusal gets its log line. */
@@ -28,12 +29,17 @@ export interface RouterWorkerOptions {
   logger: Logger;
   timeouts: RouterTimeouts;
   limits: RouterLimits;
+  /** null = no connection of it comes. */
+  tls: TlsSettings | null;
   /** 0 ≤ x < 1, chooses dynos. */
   random: () => number;
   log: (line: RouterLogLine) => void;
   /** A request waits for a sleeping dyno. false when no daemon hears it; `daemonConnected` says it again. */
   wake: (message: RouterMessage) => boolean;
 }
+
+/** Which of the ports a connection came to. */
+export type Scheme = 'http' | 'https';
 
 /**
  * The data plane of one process: serves the connections that it is given by the table that it was given. Limits per
@@ -45,6 +51,7 @@ export class RouterWorker {
   readonly #gate: Gate;
   readonly #connections: DynoConnections;
   readonly #server: Server;
+  readonly #tls: TlsTermination | null;
   readonly #clients = new Set<Socket>();
   readonly #exchanges = new Set<Exchange>();
   /** The latest exchange of a client's connection, for what comes on it later. */
@@ -85,6 +92,15 @@ export class RouterWorker {
       ended: (exchange) => this.#ended(exchange),
     };
     this.#server = this.#createServer();
+    this.#tls =
+      options.tls &&
+      new TlsTermination({
+        ...options.tls,
+        index: () => this.#index,
+        handshakeTimeoutMs: timeouts.clientKeepAliveMs,
+        onConnection: (socket) => this.#server.emit('connection', socket),
+        logger: options.logger,
+      });
   }
 
   /** The table that is served. */
@@ -94,13 +110,14 @@ export class RouterWorker {
 
   apply(table: RouteTable): void {
     this.#index = new RouteIndex(table);
+    this.#tls?.tableChanged();
     this.#connections.retain(table.apps.flatMap((app) => app.dynos).filter(isRoutable));
     this.#gate.tableChanged((appId) => this.#index.app(appId));
   }
 
   /** Serves a client's connection, of which nothing has been read yet. */
-  accept(socket: Socket): void {
-    if (this.#state === 'stopped') {
+  accept(socket: Socket, scheme: Scheme): void {
+    if (this.#state === 'stopped' || (scheme === 'https' && this.#tls === null)) {
       socket.destroy();
       return;
     }
@@ -109,6 +126,12 @@ export class RouterWorker {
     // As on the sockets of an HTTP server of Node: a client may close its half after the request.
     socket.allowHalfOpen = true;
     socket.setNoDelay(true);
+    if (scheme === 'https') {
+      // Its handshake may fail at any time, and says so elsewhere.
+      socket.on('error', () => socket.destroy());
+      this.#tls?.accept(socket);
+      return;
+    }
     this.#server.emit('connection', socket);
     socket.resume();
   }

@@ -52,6 +52,7 @@ export class TestPlatform {
   readonly data = path.join(this.dir, 'data');
   apiPort = 0;
   httpPort = 0;
+  httpsPort = 0;
   #daemon: ChildProcess | undefined;
   #daemonOutput = '';
   #client: Record<string, string> = {};
@@ -74,6 +75,7 @@ export class TestPlatform {
       DYNODOCK_HOME: this.data,
       DYNODOCK_API_PORT: String(this.apiPort),
       DYNODOCK_HTTP_PORT: String(this.httpPort),
+      DYNODOCK_HTTPS_PORT: String(this.httpsPort),
       DYNODOCK_EMAIL: 'user@example.com',
       GIT_AUTHOR_NAME: 'Test',
       GIT_AUTHOR_EMAIL: 'test@example.com',
@@ -96,7 +98,7 @@ export class TestPlatform {
   /** Ports and folders, without starting anything. */
   async prepare(): Promise<void> {
     await execute('mkdir', ['-p', this.home]);
-    if (this.apiPort === 0) [this.apiPort, this.httpPort] = await freePorts(2);
+    if (this.apiPort === 0) [this.apiPort, this.httpPort, this.httpsPort] = await freePorts(3);
   }
 
   startDaemon(): void {
@@ -370,7 +372,7 @@ export function execute(
   });
 }
 
-async function freePorts(count: number): Promise<[number, number]> {
+async function freePorts(count: number): Promise<[number, number, number]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer().listen(0, '127.0.0.1');
@@ -380,7 +382,7 @@ async function freePorts(count: number): Promise<[number, number]> {
   );
   const ports = servers.map((server) => (server.address() as { port: number }).port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports as [number, number];
+  return ports as [number, number, number];
 }
 
 /** Containers, volumes, networks and images that bear the installation's id. */
