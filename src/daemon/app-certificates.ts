@@ -134,8 +134,9 @@ export class AppCertificates {
       try {
         const keyPair = await authority.issue({
           dnsNames: [host],
-          // Who uses an address has no name to be recognised by, and gets the default one.
-          ...(host === DEFAULT_HOST ? { ipAddresses: ['127.0.0.1', '::1'] } : {}),
+          // Who uses an address has no name to be recognised by, and gets the default one. Its key is RSA for the
+          // router's sake: see router/tls-termination.ts.
+          ...(host === DEFAULT_HOST ? { ipAddresses: ['127.0.0.1', '::1'], keyType: 'RSA' as const } : {}),
           now: clock.now(),
           days: DAYS,
         });

@@ -6,6 +6,12 @@ import * as x509 from '@peculiar/x509';
 import type { KeyPair } from '../domain/sni-endpoint';
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+const RSA_KEY = {
+  name: 'RSASSA-PKCS1-v1_5',
+  modulusLength: 2048,
+  publicExponent: new Uint8Array([1, 0, 1]),
+  hash: 'SHA-256',
+} as const;
 const DAY_MS = 24 * 60 * 60 * 1000;
 const CA_DAYS = 3650;
 /** Clocks differ. */
@@ -19,6 +25,8 @@ export interface IssueRequest {
   now: Date;
   /** How long it is valid, the back-dating included. */
   days: number;
+  /** Of the new key. Default ECDSA: smaller and faster. */
+  keyType?: 'ECDSA' | 'RSA';
 }
 
 /**
@@ -52,8 +60,11 @@ export class LocalAuthority {
   }
 
   /** A new key and a server certificate for it, without the CA's own behind it: clients have that. */
-  async issue({ dnsNames, ipAddresses = [], now, days }: IssueRequest): Promise<KeyPair> {
-    const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  async issue(request: IssueRequest): Promise<KeyPair> {
+    const { dnsNames, ipAddresses = [], now, days, keyType } = request;
+    const keys = await (keyType === 'RSA'
+      ? webcrypto.subtle.generateKey(RSA_KEY, true, ['sign', 'verify'])
+      : webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']));
     const notBefore = now.getTime() - BACKDATED_MS;
     const certificate = await x509.X509CertificateGenerator.create({
       serialNumber: serialNumber(),

@@ -1,13 +1,20 @@
+import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { Logger } from '../lib/logger';
 
-/** TLS contexts by the id of their certificate, read when a client first asks for them. */
+export interface ServedCertificate {
+  context: SecureContext;
+  /** The server's own, of the chain. */
+  certificate: X509Certificate;
+}
+
+/** Certificates by id, read when a client first asks for them. */
 export class CertificateFiles {
   readonly #folder: string;
   readonly #logger: Logger;
-  readonly #contexts = new Map<string, Promise<SecureContext | null>>();
+  readonly #served = new Map<string, Promise<ServedCertificate | null>>();
 
   /** `folder` holds `<id>.pem`, each a key and its chain, written by the daemon. */
   constructor(folder: string, logger: Logger) {
@@ -16,21 +23,21 @@ export class CertificateFiles {
   }
 
   /** null when there is no such file: the daemon has removed it, and a table without it is on its way. */
-  context(id: string): Promise<SecureContext | null> {
-    const known = this.#contexts.get(id);
+  get(id: string): Promise<ServedCertificate | null> {
+    const known = this.#served.get(id);
     if (known) return known;
-    const loading = this.#load(id).then((context) => {
+    const loading = this.#load(id).then((served) => {
       // Looked for again next time.
-      if (context === null) this.#contexts.delete(id);
-      return context;
+      if (served === null) this.#served.delete(id);
+      return served;
     });
-    this.#contexts.set(id, loading);
+    this.#served.set(id, loading);
     return loading;
   }
 
   /** Forgets all others. */
   retain(ids: ReadonlySet<string>): void {
-    for (const id of this.#contexts.keys()) if (!ids.has(id)) this.#contexts.delete(id);
+    for (const id of this.#served.keys()) if (!ids.has(id)) this.#served.delete(id);
   }
 
   /** Key and chain in one text; of each kind OpenSSL picks what it is asked for. */
@@ -43,11 +50,11 @@ export class CertificateFiles {
     }
   }
 
-  async #load(id: string): Promise<SecureContext | null> {
+  async #load(id: string): Promise<ServedCertificate | null> {
     const pem = await this.pem(id);
     if (pem === null) return null;
     try {
-      return createSecureContext({ key: pem, cert: pem });
+      return { context: createSecureContext({ key: pem, cert: pem }), certificate: new X509Certificate(pem) };
     } catch (error) {
       this.#logger.error('certificate file unusable', { id, error });
       return null;

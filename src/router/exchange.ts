@@ -2,7 +2,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { sleep, type Clock } from '../lib/clock';
 import type { ClientTls } from './client';
-import { clientTlsOf } from './client-tls';
 import type { DynoConnection, DynoConnections } from './dyno-connections';
 import {
   badRequest,
@@ -59,6 +58,8 @@ export interface ExchangeContext {
   connections: DynoConnections;
   forwarder: Forwarder;
   index: () => RouteIndex;
+  /** null for a connection without. */
+  tlsOf: (socket: Socket) => ClientTls | null;
   draining: () => boolean;
   /** Counts a request of the app; false when it already has as many as it may (H11). */
   enter: (app: AppRoutes) => boolean;
@@ -120,7 +121,7 @@ export class Exchange {
     this.#upgrade = client.upgrade;
     this.#expectation = client.expectation;
     this.#clientSocket = client.request.socket;
-    this.#tls = clientTlsOf(this.#clientSocket);
+    this.#tls = context.tlsOf(this.#clientSocket);
     this.#startedAt = context.clock.now();
     this.#bytesBefore = this.#clientSocket.bytesWritten;
     const { method = 'GET', url = '/', httpVersion, rawHeaders } = client.request;

@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net';
 import { createServer, type SecureContext, type Server, type TlsOptions, type TLSSocket } from 'node:tls';
 import type { Logger } from '../lib/logger';
-import { CertificateFiles } from './certificate-files';
-import type { RouteIndex } from './route-table';
+import { CertificateFiles, type ServedCertificate } from './certificate-files';
+import type { ClientTls } from './client';
+import { hostnameOf, type RouteIndex } from './route-table';
 
 export interface TlsSettings {
   /** Holds certificates and keys as `<id>.pem`. */
@@ -16,9 +17,22 @@ export interface TlsTerminationOptions extends TlsSettings {
   /** A client may take this long for its part of the handshake. */
   handshakeTimeoutMs: number;
   /** By the protocol that was agreed on; http/1.1 where the client named none. */
-  onConnection: (socket: TLSSocket, protocol: AlpnProtocol) => void;
+  onConnection: (socket: TLSSocket, tls: ClientTls, protocol: AlpnProtocol) => void;
   logger: Logger;
 }
+
+/** Forward secrecy and AEAD only, as HTTP/2 wants it too (RFC 9113 §9.2.2). */
+const CIPHERS = [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+].join(':');
 
 export type AlpnProtocol = 'h2' | 'http/1.1';
 
@@ -37,16 +51,14 @@ export class TlsTermination {
     this.#options = options;
     this.#files = new CertificateFiles(options.certificatesDir, options.logger);
     this.#server = createServer({
-      ...this.#sessions,
+      ...this.#shared,
       ALPNProtocols: ['http/1.1'],
       handshakeTimeout: options.handshakeTimeoutMs,
       SNICallback: (host, done) => void this.#choose(host, done),
       // A client may close its half after the request.
       allowHalfOpen: true,
     });
-    this.#server.on('secureConnection', (socket) => {
-      options.onConnection(socket, socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1');
-    });
+    this.#server.on('secureConnection', (socket) => void this.#handOver(socket));
     this.#server.on('tlsClientError', (error, socket) => {
       // Clients that do not trust the CA end here, each time.
       options.logger.debug('TLS handshake failed', { error });
@@ -76,12 +88,18 @@ export class TlsTermination {
     this.#changing = changing;
   }
 
-  /** What all contexts of the server share; without it each process would have sessions of its own. */
-  get #sessions(): TlsOptions {
+  /** Of the server and of each default context: Node takes over nothing from one to the next. */
+  get #shared(): TlsOptions {
     return {
       minVersion: 'TLSv1.2',
+      // Else Node takes the process's arguments, and workers would not know each other's sessions.
       sessionIdContext: 'dynodock-router',
       ticketKeys: this.#options.ticketKeys,
+      // Node adds the certificate that SNI chose to the default one, and only one of the same key type takes its place;
+      // then OpenSSL chooses. With an RSA default and our order, ECDSA first (in TLS 1.3 that is OpenSSL's own),
+      // instead of the client's, it is always the one that was meant.
+      ciphers: CIPHERS,
+      honorCipherOrder: true,
     };
   }
 
@@ -90,7 +108,7 @@ export class TlsTermination {
     const pem = await this.#files.pem(id);
     if (pem === null || id !== this.#options.index().table.default_certificate) return;
     try {
-      this.#server.setSecureContext({ ...this.#sessions, key: pem, cert: pem });
+      this.#server.setSecureContext({ ...this.#shared, key: pem, cert: pem });
       this.#defaultId = id;
     } catch (error) {
       this.#options.logger.error('default certificate unusable', { id, error });
@@ -98,15 +116,36 @@ export class TlsTermination {
   }
 
   async #choose(host: string, done: (error: Error | null, context?: SecureContext) => void): Promise<void> {
-    const { index } = this.#options;
-    const id = index().certificateOf(host);
-    const context = (id === null ? null : await this.#files.context(id)) ?? (await this.#byDefault());
-    if (context === null) done(new Error('no certificate to serve'));
-    else done(null, context);
+    const served = await this.#servedFor(host);
+    if (served === null) done(new Error('no certificate to serve'));
+    else done(null, served.context);
   }
 
-  async #byDefault(): Promise<SecureContext | null> {
-    const id = this.#options.index().table.default_certificate ?? null;
-    return id === null ? null : this.#files.context(id);
+  async #servedFor(host: string): Promise<ServedCertificate | null> {
+    const index = this.#options.index();
+    const id = index.certificateOf(host);
+    const byDefault = index.table.default_certificate ?? null;
+    const own = id === null ? null : await this.#files.get(id);
+    return own ?? (byDefault === null ? null : this.#files.get(byDefault));
+  }
+
+  async #handOver(socket: TLSSocket): Promise<void> {
+    // Node's types leave it out: what the client named by SNI, false for nothing.
+    const { servername } = socket as TLSSocket & { servername?: string | false };
+    const serverName = typeof servername === 'string' && servername !== '' ? hostnameOf(servername) : null;
+    // Not asked of the socket, which does not know it when a session was resumed.
+    const served = serverName === null ? null : await this.#servedFor(serverName);
+    if (socket.destroyed) return;
+    const tls: ClientTls = {
+      version: socket.getProtocol() === 'TLSv1.2' ? 'tlsv1.2' : 'tlsv1.3',
+      serverName,
+      covers: (hostname) =>
+        // One who names no host, e.g. because it was given an address, has made no mistake.
+        serverName === null ||
+        // The common case, and right also where the client takes whatever certificate it gets.
+        serverName === hostname ||
+        served?.certificate.checkHost(hostname) !== undefined,
+    };
+    this.#options.onConnection(socket, tls, socket.alpnProtocol === 'h2' ? 'h2' : 'http/1.1');
   }
 }

@@ -9,6 +9,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
+import type { ClientTls } from './client';
 import { DynoConnections } from './dyno-connections';
 import { plainAnswer, type Answer } from './errors';
 import { Exchange, type ExchangeContext, type Expectation, type RouterTimeouts } from './exchange';
@@ -59,6 +60,7 @@ export class RouterWorker {
     Socket,
     { exchange: Exchange; request: IncomingMessage; response: ServerResponse }
   >();
+  readonly #clientTls = new WeakMap<Socket, ClientTls>();
   readonly #active = new Map<string, number>();
   #index = new RouteIndex(EMPTY_TABLE);
   #state: 'serving' | 'draining' | 'stopped' = 'serving';
@@ -85,6 +87,7 @@ export class RouterWorker {
       connections: this.#connections,
       forwarder: new Forwarder(),
       index: () => this.#index,
+      tlsOf: (socket) => this.#clientTls.get(socket) ?? null,
       draining: () => this.#state !== 'serving',
       enter: (app) => this.#enter(app),
       leave: (appId) => this.#leave(appId),
@@ -98,7 +101,10 @@ export class RouterWorker {
         ...options.tls,
         index: () => this.#index,
         handshakeTimeoutMs: timeouts.clientKeepAliveMs,
-        onConnection: (socket) => this.#server.emit('connection', socket),
+        onConnection: (socket, tls) => {
+          this.#clientTls.set(socket, tls);
+          this.#server.emit('connection', socket);
+        },
         logger: options.logger,
       });
   }

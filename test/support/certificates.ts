@@ -5,6 +5,13 @@ import * as x509 from '@peculiar/x509';
 const DAY_MS = 24 * 60 * 60 * 1000;
 const ECDSA = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
+export const RSA = {
+  name: 'RSASSA-PKCS1-v1_5',
+  modulusLength: 2048,
+  publicExponent: new Uint8Array([1, 0, 1]),
+  hash: 'SHA-256',
+} as const;
+
 /** A certificate with its key, as a user or a CA has it. */
 export interface TestCertificate {
   /** PEM, without those of its issuers. */

@@ -91,6 +91,7 @@ describe('AppCertificates', () => {
     const byDefault = parse(await issue('localhost'));
     expect(byDefault.checkIP('127.0.0.1')).toBe('127.0.0.1');
     expect(byDefault.checkIP('::1')).toBe('::1');
+    expect(byDefault.publicKey.asymmetricKeyType).toBe('rsa');
   });
 
   test('keeps keys from everybody else', async () => {

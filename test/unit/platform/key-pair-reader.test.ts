@@ -1,7 +1,7 @@
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { rootCertificates } from 'node:tls';
 import { readKeyPair } from '../../../src/platform/sni-endpoints/key-pair-reader';
-import { makeCertificate, type TestCertificate } from '../../support/certificates';
+import { makeCertificate, RSA, type TestCertificate } from '../../support/certificates';
 
 let root: TestCertificate;
 let intermediate: TestCertificate;
@@ -77,12 +77,7 @@ describe('readKeyPair', () => {
     'judges a key of %s by what TLS serves',
     async (kind) => {
       const algorithm = kind.startsWith('RSA')
-        ? {
-            name: 'RSASSA-PKCS1-v1_5',
-            modulusLength: Number(kind.slice(4)),
-            publicExponent: new Uint8Array([1, 0, 1]),
-            hash: 'SHA-256',
-          }
+        ? { ...RSA, modulusLength: Number(kind.slice(4)) }
         : { name: 'ECDSA', namedCurve: kind };
       const made = await makeCertificate({ names: ['a.example'], algorithm });
       const read = (): unknown => readKeyPair(made.cert, made.key).certificate.domains;

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { makeCertificate } from '../../support/certificates';
+import { makeCertificate, RSA } from '../../support/certificates';
 import { HttpsBench } from '../../support/https-bench';
 import { aDyno, eventually, HELLO, onHeads, type TestDyno } from '../../support/router-client';
 
@@ -43,6 +43,22 @@ describe('https', () => {
     expect(await nameFor('WWW.example.com')).toBe('DNS:www.example.com');
     expect(await nameFor('shop.example.com')).toBe('DNS:*.example.com');
   });
+
+  test.each([
+    ['TLSv1.3', 'ECDSA first', 'ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256', 'DEFAULT'],
+    ['TLSv1.3', 'RSA first', 'rsa_pss_rsae_sha256:ecdsa_secp256r1_sha256', 'DEFAULT'],
+    ['TLSv1.2', 'ECDSA first', 'ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256', 'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256'],
+    ['TLSv1.2', 'RSA first', 'rsa_pss_rsae_sha256:ecdsa_secp256r1_sha256', 'ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256'],
+  ] as const)('shows it whatever key it has, to a client of %s that likes %s', async (version, _likes, sigalgs, ciphers) => {
+    const ecdsa = await bench.certificate(['ecdsa.example']);
+    const rsa = bench.put(await makeCertificate({ names: ['rsa.example'], issuer: bench.ca, algorithm: RSA }));
+    const certificates = { 'ecdsa.example': ecdsa, 'rsa.example': rsa };
+    await bench.serve(await bench.app({ hosts: Object.keys(certificates), certificates }));
+    const client = { minVersion: version, maxVersion: version, sigalgs, ciphers };
+    for (const host of Object.keys(certificates)) {
+      expect((await bench.connect(host, client)).getPeerCertificate().subjectaltname).toBe(`DNS:${host}`);
+    }
+  }); // prettier-ignore
 
   test('sends intermediate certificates along', async () => {
     const intermediate = await makeCertificate({ subject: 'CN=Between', authority: true, issuer: bench.ca });
@@ -105,7 +121,9 @@ describe('https', () => {
   });
 
   test.each(['TLSv1.2', 'TLSv1.3'] as const)('resumes sessions of %s', async (version) => {
-    await bench.serve(await bench.app({ dynos: [aDyno(dyno.port)] }));
+    const certificates = { 'demo.localhost': await bench.certificate(['demo.localhost', 'two.example']) };
+    const hosts = ['demo.localhost', 'two.example'];
+    await bench.serve(await bench.app({ hosts, certificates, dynos: [aDyno(dyno.port)] }));
     const only = { minVersion: version, maxVersion: version };
     const first = await bench.connect('demo.localhost', only);
     // TLS 1.2 sends it within the handshake, 1.3 afterwards.
@@ -117,8 +135,8 @@ describe('https', () => {
     const second = await bench.connect('demo.localhost', { ...only, session: session! });
     expect(first.isSessionReused()).toBe(false);
     expect(second.isSessionReused()).toBe(true);
-    // And still knows what the certificate is for.
-    second.write('GET / HTTP/1.1\r\nHost: demo.localhost\r\n\r\n');
+    // And still knows what the certificate is for: it names both.
+    second.write('GET / HTTP/1.1\r\nHost: two.example\r\n\r\n');
     expect(String(await once(second, 'data'))).toContain('200 OK');
   });
 
