@@ -9,6 +9,7 @@ import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, type RouterLimits } from './limits';
 import { LogShipper } from './log-shipper';
 import { ROUTER_PROTOCOL_VERSION, type RouteTable } from './protocol';
 import { Snapshot } from './snapshot';
+import { Parking, type ParkingPlace } from './parking';
 import { RouterWorker } from './worker';
 
 export interface RouterOptions {
@@ -37,6 +38,7 @@ export class Router {
   readonly #snapshot: Snapshot;
   readonly #shipper: LogShipper;
   readonly #worker: RouterWorker;
+  readonly #parking: Parking;
   readonly #servers: Server[] = [];
   #httpPort = 0;
   #stopping: Promise<void> | null = null;
@@ -61,6 +63,8 @@ export class Router {
         logger.info('daemon asked the router to stop');
         options.onShutdown?.();
       },
+      onPark: (appId) => void this.#parking.park(appId),
+      onStayAwake: (appId) => this.#parking.unpark(appId),
       onDaemon: () => {
         this.#shipper.flush();
         this.#worker.daemonConnected();
@@ -81,7 +85,13 @@ export class Router {
       random: options.random ?? Math.random,
       log: (line) => this.#shipper.push(line),
       wake: (message) => this.#control.send(message),
+      quiet: (appId) => void this.#parking.quiet(appId),
     });
+    const own: ParkingPlace = {
+      park: (appId, atOnce) => Promise.resolve(this.#worker.park(appId, atOnce)),
+      unpark: (appId) => this.#worker.unpark(appId),
+    };
+    this.#parking = new Parking({ places: () => [own], send: (message) => this.#control.send(message) });
   }
 
   /** The port in use, once started. */

@@ -9,6 +9,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
+import { Activity, type ParkAnswer } from './activity';
 import { DynoConnections } from './dyno-connections';
 import { plainAnswer, type Answer } from './errors';
 import { Exchange, type ExchangeContext, type Expectation, type RouterTimeouts } from './exchange';
@@ -31,8 +32,10 @@ export interface RouterWorkerOptions {
   /** 0 ≤ x < 1, chooses dynos. */
   random: () => number;
   log: (line: RouterLogLine) => void;
-  /** A request waits for a sleeping dyno. false when no daemon hears it; `daemonConnected` says it again. */
+  /** What the gate has to say of wakes. false when no daemon hears it; `daemonConnected` says it again. */
   wake: (message: RouterMessage) => boolean;
+  /** An app has had no traffic here for long. */
+  quiet: (appId: string) => void;
 }
 
 /**
@@ -43,6 +46,7 @@ export class RouterWorker {
   readonly #options: RouterWorkerOptions;
   readonly #context: ExchangeContext;
   readonly #gate: Gate;
+  readonly #activity: Activity;
   readonly #connections: DynoConnections;
   readonly #server: Server;
   readonly #clients = new Set<Socket>();
@@ -62,6 +66,11 @@ export class RouterWorker {
     this.#options = options;
     const { clock, timeouts, limits } = options;
     this.#gate = new Gate({ clock, send: options.wake, maxWaiting: limits.waitingPerApp });
+    this.#activity = new Activity({
+      clock,
+      onQuiet: options.quiet,
+      onUnparked: (appId) => this.#gate.release(appId),
+    });
     this.#connections = new DynoConnections({
       clock,
       random: options.random,
@@ -75,6 +84,7 @@ export class RouterWorker {
       clock,
       timeouts,
       gate: this.#gate,
+      activity: this.#activity,
       connections: this.#connections,
       forwarder: new Forwarder(),
       index: () => this.#index,
@@ -95,7 +105,24 @@ export class RouterWorker {
   apply(table: RouteTable): void {
     this.#index = new RouteIndex(table);
     this.#connections.retain(table.apps.flatMap((app) => app.dynos).filter(isRoutable));
+    this.#activity.tableChanged(table.apps);
     this.#gate.tableChanged((appId) => this.#index.app(appId));
+    for (const exchange of this.#exchanges) {
+      const app = exchange.tunnelTo === null ? undefined : this.#index.app(exchange.tunnelTo);
+      // A frozen dyno would keep it open and answer nothing.
+      if (app !== undefined && app.dynos.length > 0 && app.dynos.every(({ state }) => state === 'idle')) {
+        exchange.closeTunnel();
+      }
+    }
+  }
+
+  /** Holds the app's requests from now on, so that it can be put to sleep, if nothing is under way. */
+  park(appId: string, atOnce: boolean): ParkAnswer {
+    return this.#activity.park(appId, atOnce);
+  }
+
+  unpark(appId: string): void {
+    this.#activity.unpark(appId);
   }
 
   /** Serves a client's connection, of which nothing has been read yet. */
@@ -138,6 +165,7 @@ export class RouterWorker {
     if (this.#clients.size > 0) await new Promise<void>((resolve) => (this.#onLastClosed = resolve));
     cancel();
     this.#state = 'stopped';
+    this.#activity.stop();
     this.#connections.stop();
   }
 
@@ -158,6 +186,8 @@ export class RouterWorker {
     const active = (this.#active.get(appId) ?? 0) - 1;
     if (active > 0) this.#active.set(appId, active);
     else this.#active.delete(appId);
+    // More may have waited for the dyno to wake than it takes at a time.
+    this.#gate.releaseOne(appId);
   }
 
   #ended(exchange: Exchange): void {
