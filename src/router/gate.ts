@@ -11,11 +11,12 @@ export type Admission =
   | { kind: 'hold'; wake: boolean }
   | { kind: 'refuse'; code: RouterErrorCode };
 
-/** What is to become of a request for this app (Dev Center "Error Codes": H80, H81, H14, H10, H20). */
+/** What is to become of a request for this app (Dev Center "Error Codes": H80, H81, H14, H82, H10, H20). */
 export function admit(app: AppRoutes): Admission {
   if (app.maintenance) return { kind: 'refuse', code: 'H80' };
   if (!app.has_code) return { kind: 'refuse', code: 'H81' };
   if (app.web_quantity === 0) return { kind: 'refuse', code: 'H14' };
+  if (app.quota_exhausted) return { kind: 'refuse', code: 'H82' };
   const dynos = app.dynos.filter(isRoutable);
   if (dynos.length > 0) return { kind: 'dispatch', dynos };
   const left = app.dynos.filter((dyno) => dyno.state !== 'down');

@@ -96,6 +96,7 @@ function readApp(value: unknown): AppRoutes {
     has_code: flag(app.has_code, 'has_code'),
     web_quantity: integer(app.web_quantity, 'web_quantity'),
     dynos: array(app.dynos, 'dynos').map(readDyno),
+    quota_exhausted: flag(app.quota_exhausted, 'quota_exhausted'),
     idle_after_ms: app.idle_after_ms === null ? null : integer(app.idle_after_ms, 'idle_after_ms'),
     maintenance_page_url: textOrNull(app.maintenance_page_url, 'maintenance_page_url'),
     error_page_url: textOrNull(app.error_page_url, 'error_page_url'),
