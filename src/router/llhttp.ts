@@ -114,6 +114,7 @@ export class LlhttpParser {
 
   /** Parses `input` from `from` to the next stop, or to `to`, which is at most WINDOW away. */
   execute(input: Buffer, from: number, to: number, caller: Notes): Step {
+    if (this.#pointer === 0) throw new Error('the parser is freed');
     this.#resume();
     // Memory that has grown has a new buffer.
     if (memory.byteLength === 0) memory = new Uint8Array(llhttp.memory.buffer);
@@ -138,6 +139,7 @@ export class LlhttpParser {
 
   /** Forgets the message it is in. */
   reset(): void {
+    if (this.#pointer === 0) throw new Error('the parser is freed');
     llhttp.llhttp_reset(this.#pointer);
     this.#paused = false;
   }

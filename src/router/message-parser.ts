@@ -69,11 +69,6 @@ export class MessageParser implements Notes {
     this.#maxHeadBytes = maxHeadBytes;
   }
 
-  /** Something of a message was read, and not yet all. */
-  get midway(): boolean {
-    return this.#state === 'head' ? this.#headBytes > 0 : this.#state !== 'complete';
-  }
-
   /** Reads on, up to the end of the head or of the message, and says how far it came; -1: see `fault`. */
   feed(chunk: Buffer, at: number, handler: MessageHandler): number {
     switch (this.#state) {

@@ -1,28 +1,19 @@
 import { mkdir } from 'node:fs/promises';
-import {
-  createServer,
-  STATUS_CODES,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
-import { Socket, type AddressInfo } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import { ControlServer } from './control';
 import { DynoConnections } from './dyno-connections';
-import { plainAnswer, type Answer } from './errors';
-import { Exchange, type ExchangeContext, type Expectation, type RouterTimeouts } from './exchange';
-import { Forwarder } from './forward';
+import type { ClientExchange } from './client';
+import { Deadlines } from './deadlines';
+import { Exchange, type ExchangeContext, type RouterTimeouts } from './exchange';
 import { Gate, isRoutable } from './gate';
-import { announcesBody, pairsOf } from './headers';
+import { Http1Server } from './http1-server';
 import { LogShipper } from './log-shipper';
 import { ROUTER_PROTOCOL_VERSION, type AppRoutes, type RouteTable } from './protocol';
 import { EMPTY_TABLE, RouteIndex } from './route-table';
 import { Snapshot } from './snapshot';
-import { UpgradeClient, withoutUpgrade } from './upgrade';
 
 /** Dev Center "HTTP Routing" and "Error Codes"; `drainMs` and `lingerMs` are our own. */
 export const DEFAULT_TIMEOUTS: RouterTimeouts = {
@@ -55,14 +46,11 @@ export const DEFAULT_LIMITS: RouterLimits = {
   requestsPerDyno: 200,
   waitingPerApp: 1_000,
   connectAttempts: 10,
-  idleConnectionsPerDyno: 64,
+  idleConnectionsPerDyno: 200,
   bufferedLogLines: 10_000,
   logBatchLines: 100,
   logFlushMs: 50,
 };
-
-/** The whole head; single lines are judged in request-head.ts, where the refusal gets its log line. */
-const MAX_REQUEST_HEAD_BYTES = 1024 * 1024;
 
 export interface RouterOptions {
   /** Made if absent, for its owner only. */
@@ -95,13 +83,8 @@ export class Router {
   readonly #gate: Gate;
   readonly #connections: DynoConnections;
   readonly #servers: Server[] = [];
-  readonly #clients = new Set<Socket>();
+  readonly #http1: Http1Server;
   readonly #exchanges = new Set<Exchange>();
-  /** The latest exchange of a client's connection, for what comes on it later. */
-  readonly #latest = new WeakMap<
-    Socket,
-    { exchange: Exchange; request: IncomingMessage; response: ServerResponse }
-  >();
   readonly #active = new Map<string, number>();
   #index = new RouteIndex(EMPTY_TABLE);
   #httpPort = 0;
@@ -160,14 +143,22 @@ export class Router {
       timeouts: this.#timeouts,
       gate: this.#gate,
       connections: this.#connections,
-      forwarder: new Forwarder(),
+      firstByte: new Deadlines(clock, this.#timeouts.firstByteMs),
+      idle: new Deadlines(clock, this.#timeouts.idleMs),
       index: () => this.#index,
       draining: () => this.#stopping !== null,
       enter: (app) => this.#enter(app),
       leave: (appId) => this.#leave(appId),
       log: (app_id, at, text) => this.#shipper.push({ app_id, at: at.toISOString(), text }),
-      ended: (exchange) => this.#ended(exchange),
+      ended: (exchange) => this.#exchanges.delete(exchange),
+      failed: (exchange, error) => this.#failed(exchange, error),
     };
+    this.#http1 = new Http1Server({
+      clock,
+      idleMs: this.#timeouts.clientKeepAliveMs,
+      lingerMs: this.#timeouts.lingerMs,
+      onExchange: (client) => this.#begin(client),
+    });
   }
 
   /** The port in use, once started. */
@@ -205,17 +196,19 @@ export class Router {
   async #stop(): Promise<void> {
     // After `#stopping` is set, on which "Connection: close" depends.
     await Promise.resolve();
-    const closed = Promise.all(this.#servers.map(close));
+    const closed = Promise.all([...this.#servers.map(close), this.#http1.drain()]);
     for (const exchange of this.#exchanges) exchange.closeTunnel();
     const cancel = this.#options.clock.after(this.#timeouts.drainMs, () => {
       if (this.#exchanges.size > 0) {
         this.#options.logger.warn('requests cut off by the stop', { count: this.#exchanges.size });
       }
       for (const exchange of [...this.#exchanges]) exchange.forceClose();
-      for (const socket of this.#clients) socket.destroy();
+      this.#http1.destroy();
     });
     await closed;
     cancel();
+    this.#context.firstByte.stop();
+    this.#context.idle.stop();
     this.#connections.stop();
     this.#shipper.stop();
     await this.#control.stop();
@@ -245,19 +238,13 @@ export class Router {
     else this.#active.delete(appId);
   }
 
-  #ended(exchange: Exchange): void {
-    this.#exchanges.delete(exchange);
-    if (this.#stopping === null) return;
-    // An answer that began before the stop promised to keep the connection; Node counts it as idle only after this.
-    setImmediate(() => {
-      for (const server of this.#servers) server.closeIdleConnections();
-    });
-  }
-
   async #listen(): Promise<void> {
     let missing: unknown = null;
     for (const host of this.#options.listen.hosts) {
-      const server = this.#createServer();
+      // A client may end its side and wait for its answer.
+      const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+        this.#http1.accept(socket),
+      );
       try {
         await listen(server, host, this.#httpPort || this.#options.listen.httpPort);
       } catch (error) {
@@ -273,116 +260,21 @@ export class Router {
     if (this.#servers.length === 0) throw new Error('no address to listen on', { cause: missing });
   }
 
-  #createServer(): Server {
-    const idleMs = this.#timeouts.clientKeepAliveMs;
-    const server = createServer({
-      maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
-      keepAliveTimeout: idleMs,
-      headersTimeout: idleMs,
-      // A body takes as long as it takes, as long as it moves: the exchange watches that.
-      requestTimeout: 0,
-      connectionsCheckingInterval: Math.max(10, Math.ceil(idleMs / 10)),
-      noDelay: true,
-      // Judged in request-head.ts, which answers with a page.
-      requireHostHeader: false,
-    });
-    // Node would drop what is beyond without a word; request-head.ts counts and refuses.
-    server.maxHeadersCount = 0;
-    server.on('connection', (socket: Socket) => {
-      // Once more for a request that came back from #onUpgrade.
-      if (this.#clients.has(socket)) return;
-      this.#clients.add(socket);
-      socket.on('close', () => this.#clients.delete(socket));
-    });
-    const begin =
-      (expectation: Expectation) =>
-      (request: IncomingMessage, response: ServerResponse): void =>
-        this.#begin({ request, response, upgrade: null, expectation });
-    server.on('request', begin('none'));
-    server.on('checkContinue', begin('continue'));
-    server.on('checkExpectation', begin('unsupported'));
-    server.on('upgrade', (request, socket, head) => this.#onUpgrade(server, request, socketOf(socket), head));
-    server.on('connect', (_request, stream) => {
-      const socket = socketOf(stream);
-      // "HTTP Routing": CONNECT is not supported.
-      const answer = plainAnswer(405, 'Method not allowed', 'This router is no forwarding proxy.');
-      if (this.#answering(socket)) socket.destroy();
-      else writeBare(socket, answer, 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n');
-    });
-    server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
-      this.#onClientError(error, socketOf(socket)),
-    );
-    return server;
-  }
-
-  #begin(client: {
-    request: IncomingMessage;
-    response: ServerResponse;
-    upgrade: UpgradeClient | null;
-    expectation: Expectation;
-  }): void {
+  #begin(client: ClientExchange): void {
     const exchange = new Exchange(this.#context, client);
     this.#exchanges.add(exchange);
-    const { request, response } = client;
-    this.#latest.set(request.socket, { exchange, request, response });
-    exchange.run().catch((error: unknown) => {
-      // A bug of ours: the client shall not wait for it to be found.
-      this.#options.logger.error('request handling failed', { error });
-      exchange.brokenDown();
-    });
+    try {
+      exchange.run();
+    } catch (error) {
+      this.#failed(exchange, error);
+    }
   }
 
-  /**
-   * Whether an answer is on its way. Node hands the bare socket over for what comes next on it all the same; a client
-   * that sends such a thing without waiting cannot be served in order, and loses its connection.
-   */
-  #answering(socket: Socket): boolean {
-    const latest = this.#latest.get(socket);
-    return latest !== undefined && !latest.response.writableFinished;
+  /** A bug of ours: the client shall not wait for it to be found. */
+  #failed(exchange: Exchange, error: unknown): void {
+    this.#options.logger.error('request handling failed', { error });
+    exchange.brokenDown();
   }
-
-  #onUpgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void {
-    if (this.#answering(socket)) {
-      socket.on('error', () => socket.destroy());
-      socket.destroy();
-      return;
-    }
-    if (announcesBody(pairsOf(request.rawHeaders))) {
-      // Node takes what follows the head of an Upgrade request for the other protocol. Clients that offer `h2c` with
-      // each request, a POST too, mean a body: the offer is ignored and the request parsed as any other.
-      socket.unshift(withoutUpgrade(request, head));
-      server.emit('connection', socket);
-      return;
-    }
-    const upgrade = new UpgradeClient(request, socket, head);
-    this.#begin({ request, response: upgrade.response, upgrade, expectation: 'none' });
-  }
-
-  /** What Node's parser refuses: never parsed leniently (RFC 9112 §6.3, contradictory framing among it). */
-  #onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-    const latest = this.#latest.get(socket);
-    if (error.code?.startsWith('HPE_') && latest && !latest.request.complete) {
-      latest.exchange.bodyBroken();
-      return;
-    }
-    if (!socket.writable || error.code === 'ECONNRESET' || this.#answering(socket)) {
-      socket.destroy();
-      return;
-    }
-    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-      // A connection on which nothing ever came is closed without a word.
-      if (socket.bytesRead === 0) socket.destroy();
-      else writeBare(socket, plainAnswer(408, 'Request timeout', 'The request did not arrive in time.'));
-      return;
-    }
-    writeBare(socket, plainAnswer(400, 'Bad request', 'The request is not well-formed HTTP/1.'));
-  }
-}
-
-/** Node's types leave open what a server without TLS listens on. */
-function socketOf(stream: Duplex): Socket {
-  if (stream instanceof Socket) return stream;
-  throw new TypeError('a client connection is no socket');
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {
@@ -400,15 +292,4 @@ function close(server: Server): Promise<void> {
     if (server.listening) server.close(() => resolve());
     else resolve();
   });
-}
-
-/** Answers on a connection for which Node has made no response object, and closes it. */
-function writeBare(socket: Socket, answer: Answer, moreHeaders = ''): void {
-  socket.on('error', () => socket.destroy());
-  socket.write(
-    `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status] ?? ''}\r\n` +
-      `Content-Type: ${answer.contentType}\r\nContent-Length: ${answer.body.length}\r\n${moreHeaders}Connection: close\r\n\r\n`,
-  );
-  socket.write(answer.body);
-  socket.destroySoon();
 }
