@@ -70,7 +70,7 @@ export function routerError(
 
 /** `HTTP restriction: <what>`: the dyno's answer breaks a limit of "HTTP Routing". */
 export function httpRestriction(
-  what: 'invalid content length' | 'oversized cookie' | 'oversized header',
+  what: 'invalid content length' | 'oversized cookie' | 'oversized header' | 'oversized status line',
 ): RouterError {
   return routerError('H25', { desc: `${ERRORS.H25.desc}: ${what}` });
 }
