@@ -32,6 +32,8 @@ export interface Config {
   cycleMs: number;
   /** How apps sleep that have no settings of their own. */
   sleep: SleepPolicy;
+  /** The monthly pool of all eco and free dynos; 0 = none. */
+  dynoHoursMs: number;
   /** Heroku's limits of dynos per size. */
   herokuLimits: boolean;
   /** As it was, for finding the engine and for child processes. */
@@ -73,6 +75,7 @@ const SETTINGS = {
   idleAfterMs: setting('DYNODOCK_IDLE_AFTER_SECONDS', '1800', seconds, 'Apps on eco and free dynos sleep after so long without web traffic; 0 = never'),
   sleepDepth: setting('DYNODOCK_SLEEP', 'stopped', oneOf(...SLEEP_DEPTHS), 'How they sleep: stopped as on Heroku, frozen (memory stays, wakes at once), tiered (frozen, later stopped)'),
   frozenMs: setting('DYNODOCK_FROZEN_SECONDS', '3600', seconds, 'With tiered sleep: stopped after so long frozen'),
+  dynoHoursMs: setting('DYNODOCK_DYNO_HOURS', '0', (text) => (text === '0' ? 0 : positive(text) * 3_600_000), 'Dyno hours that all eco and free dynos share by the month (Heroku: 1000); 0 = no such limit'),
   herokuLimits: setting('DYNODOCK_HEROKU_LIMITS', 'off', (text) => oneOf('on', 'off')(text) === 'on', "Heroku's limits of dynos per size (one eco or basic dyno per process type ...)"),
   allowedHosts: setting('DYNODOCK_ALLOWED_HOSTS', '', list, 'Further Host headers that the API answers to, comma separated'),
 }; // prettier-ignore

@@ -2,6 +2,7 @@ import type { App } from '../domain/app';
 import { dynoName } from '../domain/dyno';
 import type { DomainName } from '../domain/domain-name';
 import type { KeyPair, SniEndpoint } from '../domain/sni-endpoint';
+import { sleepPolicy, sleepStateOf, type SleepPolicy } from '../domain/sleep';
 import type { Clock } from '../lib/clock';
 import type { AppRoutes, RouteTable } from '../router/protocol';
 import type { Store } from '../store/store';
@@ -11,6 +12,10 @@ export interface RoutePublisherOptions {
   store: Store;
   clock: Clock;
   certificates: CertificateSource;
+  /** How an app sleeps that has no settings of its own. */
+  sleep: SleepPolicy;
+  /** The pool of dyno hours is empty. */
+  quotaExhausted: () => boolean;
   publish: (table: RouteTable) => void;
 }
 
@@ -52,10 +57,11 @@ export class RoutePublisher {
   }
 
   #table(): RouteTable {
-    const { store, clock, certificates } = this.#options;
+    const { store, clock, certificates, sleep, quotaExhausted } = this.#options;
+    const exhausted = quotaExhausted();
     // Grows over restarts of the daemon too, with nothing to store.
     this.#version = Math.max(this.#version + 1, clock.now().getTime());
-    const apps = store.apps.all().map((app) => routesOf(store, certificates, app));
+    const apps = store.apps.all().map((app) => routesOf(store, certificates, app, sleep, exhausted));
     const defaultId = certificates.forHost(DEFAULT_HOST);
     const ids = apps.flatMap((app) => Object.values(app.certificates ?? {}));
     this.#certificateIds = new Set(defaultId === null ? ids : [...ids, defaultId]);
@@ -63,13 +69,21 @@ export class RoutePublisher {
   }
 }
 
-function routesOf(store: Store, certificates: CertificateSource, app: App): AppRoutes {
+function routesOf(
+  store: Store,
+  certificates: CertificateSource,
+  app: App,
+  sleep: SleepPolicy,
+  exhausted: boolean,
+): AppRoutes {
   const domains = store.domainNames.of(app.id);
   const release = store.releases.current(app.id);
   const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
   const dynos = store.dynos.of(app.id).filter((dyno) => dyno.type === 'web' && dyno.state !== 'down');
   // Preboot: the old dynos have all requests until their successors have proved themselves.
   const superseded = dynos.filter((dyno) => dyno.superseded);
+  const sleepState = sleepStateOf(store.dynos.of(app.id));
+  const { idleAfterMs } = sleepPolicy(sleep, store.appSleep.get(app.id));
   const web = store.formations.of(app.id).find((formation) => formation.type === 'web');
   return {
     app_id: app.id,
@@ -86,6 +100,8 @@ function routesOf(store: Store, certificates: CertificateSource, app: App): AppR
       state: dyno.state === 'crashed' && dyno.startedAt === null ? 'starting' : dyno.state,
       endpoint: dyno.endpoint,
     })),
+    quota_exhausted: exhausted && sleepState !== 'sleepless',
+    idle_after_ms: sleepState === 'sleepless' || idleAfterMs === 0 ? null : idleAfterMs,
     maintenance_page_url: release?.configVars.MAINTENANCE_PAGE_URL ?? null,
     error_page_url: release?.configVars.ERROR_PAGE_URL ?? null,
   };

@@ -46,7 +46,13 @@ export type SleepState = 'awake' | 'asleep' | 'changing' | 'sleepless';
 
 export function sleepStateOf(dynos: readonly Dyno[]): SleepState {
   const web = dynos.filter((dyno) => dyno.type === 'web' && isSleeper(dyno));
-  if (web.length === 0) return 'sleepless';
+  if (web.length === 0) {
+    // Between two of them: the old one is on its way out.
+    const leaving = dynos.some(
+      ({ type, state, size }) => type === 'web' && state === 'down' && dynoSize(size).sleeps,
+    );
+    return leaving ? 'changing' : 'sleepless';
+  }
   if (dynos.some((dyno) => dyno.superseded && dyno.state !== 'down')) return 'changing';
   if (web.every((dyno) => dyno.state === 'idle')) return 'asleep';
   return web.every((dyno) => dyno.state === 'up' || dyno.state === 'crashed') ? 'awake' : 'changing';

@@ -22,6 +22,7 @@ export type RouterErrorCode =
   | 'H32'
   | 'H80'
   | 'H81'
+  | 'H82'
   | 'H99';
 
 export type RouterErrorLevel = 'error' | 'warning' | 'info';
@@ -58,6 +59,7 @@ const ERRORS: Record<RouterErrorCode, Omit<RouterError, 'code'>> = {
   H32: { desc: 'TLS Certificate Mismatch', level: 'error', status: 421 },
   H80: { desc: 'Maintenance mode', level: 'info', status: 503 },
   H81: { desc: 'Blank app', level: 'info', status: 503 },
+  H82: { desc: "You've used up your dyno hour pool", level: 'info', status: 503 },
   H99: { desc: 'Platform error', level: 'error', status: 503 },
 };
 
@@ -70,7 +72,7 @@ export function routerError(
 
 /** `HTTP restriction: <what>`: the dyno's answer breaks a limit of "HTTP Routing". */
 export function httpRestriction(
-  what: 'invalid content length' | 'oversized cookie' | 'oversized header',
+  what: 'invalid content length' | 'oversized cookie' | 'oversized header' | 'oversized status line',
 ): RouterError {
   return routerError('H25', { desc: `${ERRORS.H25.desc}: ${what}` });
 }
@@ -179,6 +181,14 @@ function pageText(error: RouterError, appName: string): PageText {
       return {
         title: 'Misdirected request',
         lines: ['This connection was made for another host. A new one for this host will do.'],
+      };
+    case 'H82':
+      return {
+        title: 'Asleep until next month',
+        lines: [
+          'The dyno hours of this month are used up, so that this application sleeps until the next one begins.',
+          `If it is yours: “heroku ps --app ${appName}” shows the hours, “heroku ps:type web=basic --app ${appName}” lets it run without them.`,
+        ],
       };
     case 'H25':
     case 'H26':

@@ -11,6 +11,7 @@ import { LogShipper } from './log-shipper';
 import { ROUTER_PROTOCOL_VERSION, type RouteTable } from './protocol';
 import { Snapshot } from './snapshot';
 import { RouterWorker, type Scheme } from './worker';
+import { Parking, type ParkingPlace } from './parking';
 
 export interface RouterOptions {
   /** Made if absent, for its owner only. */
@@ -40,6 +41,7 @@ export class Router {
   readonly #snapshot: Snapshot;
   readonly #shipper: LogShipper;
   readonly #worker: RouterWorker;
+  readonly #parking: Parking;
   readonly #servers: Server[] = [];
   #httpPort = 0;
   #httpsPort: number | null = null;
@@ -66,6 +68,8 @@ export class Router {
         logger.info('daemon asked the router to stop');
         options.onShutdown?.();
       },
+      onPark: (appId) => void this.#parking.park(appId),
+      onStayAwake: (appId) => this.#parking.unpark(appId),
       onDaemon: () => {
         this.#shipper.flush();
         this.#worker.daemonConnected();
@@ -93,7 +97,13 @@ export class Router {
       random: options.random ?? Math.random,
       log: (line) => this.#shipper.push(line),
       wake: (message) => this.#control.send(message),
+      quiet: (appId) => void this.#parking.quiet(appId),
     });
+    const own: ParkingPlace = {
+      park: (appId, atOnce) => Promise.resolve(this.#worker.park(appId, atOnce)),
+      unpark: (appId) => this.#worker.unpark(appId),
+    };
+    this.#parking = new Parking({ places: () => [own], send: (message) => this.#control.send(message) });
   }
 
   /** The port in use, once started. */

@@ -44,6 +44,8 @@ export class TlsTermination {
   readonly #options: TlsTerminationOptions;
   readonly #files: CertificateFiles;
   readonly #server: Server;
+  /** Bare ones; Node does not tell which secure one belongs to which. */
+  readonly #sockets = new Set<Socket>();
   #defaultId: string | null = null;
   #changing: Promise<void> | null = null;
 
@@ -69,10 +71,24 @@ export class TlsTermination {
 
   /** Nothing has been read from the socket yet. */
   accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    const forget = (): void => void this.#sockets.delete(socket);
+    socket.once('close', forget);
+    // Told by the secure socket too, which closes this one.
+    socket.on('error', forget);
+    this.#shakeHands(socket);
+  }
+
+  /** Closes all connections: those that are served already, and handshakes that go on. */
+  destroy(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #shakeHands(socket: Socket): void {
     // The client may have left while the default certificate was waited for, as with the first table of all.
     if (socket.destroyed) return;
     if (this.#changing === null) this.#server.emit('connection', socket);
-    else void this.#changing.then(() => this.accept(socket));
+    else void this.#changing.then(() => this.#shakeHands(socket));
   }
 
   /** A new table is served. */

@@ -8,6 +8,7 @@ import { ConfigVarStore } from './config-vars';
 import { Database } from './database';
 import { DomainNameStore } from './domain-names';
 import { DynoStore } from './dynos';
+import { DynoHourStore } from './dyno-hours';
 import { EventStore } from './events';
 import { FormationStore } from './formations';
 import { migrate } from './migrate';
@@ -34,6 +35,7 @@ export class Store {
   readonly domainNames: DomainNameStore;
   readonly sniEndpoints: SniEndpointStore;
   readonly wakes: WakeStore;
+  readonly dynoHours: DynoHourStore;
   readonly events: EventStore;
   readonly #database: Database;
   #afterCommit: (() => void)[] | undefined;
@@ -55,6 +57,7 @@ export class Store {
     this.domainNames = new DomainNameStore(database);
     this.sniEndpoints = new SniEndpointStore(database);
     this.wakes = new WakeStore(database);
+    this.dynoHours = new DynoHourStore(database);
     this.events = new EventStore(database);
   }
 

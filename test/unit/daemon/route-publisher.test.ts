@@ -2,11 +2,12 @@ import { RoutePublisher } from '../../../src/daemon/route-publisher';
 import type { DomainId, SniEndpointId } from '../../../src/domain/ids';
 import { EngineError } from '../../../src/engine/engine';
 import type { RouteTable } from '../../../src/router/protocol';
-import { DynoWorld } from '../../support/dyno-world';
+import { DynoWorld, SLEEP } from '../../support/dyno-world';
 
 describe('RoutePublisher', () => {
   const world = new DynoWorld();
   const tables: RouteTable[] = [];
+  let exhausted = false;
   const routes = new RoutePublisher({
     store: world.store,
     clock: world.clock,
@@ -14,6 +15,8 @@ describe('RoutePublisher', () => {
       forHost: (host) => (host === 'new.example' ? null : `of ${host}`),
       forChain: (chain, read) => `of ${chain} with ${read().privateKey}`,
     },
+    sleep: SLEEP,
+    quotaExhausted: () => exhausted,
     publish: (table) => tables.push(table),
   });
   beforeAll(async () => {
@@ -80,5 +83,30 @@ describe('RoutePublisher', () => {
     expect([...routes.certificateIds]).toEqual(
       expect.arrayContaining(['of localhost', 'of CHAIN with KEY', 'of plain.example']),
     );
+  });
+
+  test('says after how long an app may sleep, where it may at all', async () => {
+    const app = world.store.apps.findByName('demo')!;
+    const idleAfter = (): number | null | undefined => tables.at(-1)?.apps[0]?.idle_after_ms;
+    expect(idleAfter()).toBe(SLEEP.idleAfterMs);
+    expect(tables.at(-1)?.apps[0]?.quota_exhausted).toBe(false);
+    exhausted = true;
+    routes.changed();
+    await world.settle();
+    expect(tables.at(-1)?.apps[0]?.quota_exhausted).toBe(true);
+    world.store.appSleep.set(app.id, { idleAfterMs: 5000, depth: null, frozenMs: null }, new Date());
+    routes.changed();
+    await world.settle();
+    expect(idleAfter()).toBe(5000);
+    world.store.appSleep.set(app.id, { idleAfterMs: 0, depth: null, frozenMs: null }, new Date());
+    routes.changed();
+    await world.settle();
+    expect(idleAfter()).toBeNull();
+    world.store.appSleep.set(app.id, { idleAfterMs: null, depth: null, frozenMs: null }, new Date());
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', size: 'basic' }]);
+    await world.settle();
+    expect(idleAfter()).toBeNull();
+    // What never sleeps takes no hours.
+    expect(tables.at(-1)?.apps[0]?.quota_exhausted).toBe(false);
   });
 });

@@ -171,7 +171,7 @@ test('an app without a web dyno that sleeps is not put to sleep, nor one whose w
   world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 1, size: 'basic' }]);
   await world.settle();
   expect(world.manager.idle(app.id, 'stopped')).toBe(false);
-  world.behave(() => true, {});
+  world.behave(() => true, { endpoint: { host: '127.0.0.1', port: 1 } });
   world.formation.batchUpdate(world.account, app, [{ type: 'web', quantity: 1, size: 'eco' }]);
   await world.settle();
   expect(world.states(app)).toContain('web.1 starting v3');

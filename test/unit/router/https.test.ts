@@ -245,6 +245,9 @@ describe('https', () => {
     const slow = await bench.dyno((socket) => onHeads(socket, () => (answer = () => socket.write(HELLO))));
     await bench.serve(await bench.app({ dynos: [aDyno(slow.port)] }));
     const idle = await bench.connect('demo.localhost');
+    const halfway = connect(bench.httpsPort, '127.0.0.1');
+    halfway.on('error', () => undefined).resume();
+    await once(halfway, 'connect');
     const busy = bench.secureRequest(GET('demo.localhost'), 'demo.localhost');
     await eventually(() => slow.received.includes('\r\n\r\n'), 'the request');
     const stopped = bench.router.stop();
@@ -252,5 +255,6 @@ describe('https', () => {
     expect(await busy).toContain('hello');
     await stopped;
     await eventually(() => idle.closed || idle.readableEnded, 'the idle one closes');
+    await eventually(() => halfway.closed, 'the handshake that never came is called off');
   });
 });
