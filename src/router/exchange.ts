@@ -315,6 +315,7 @@ export class Exchange implements ClientEvents, DynoEvents {
     }
     const body = !client.hasBody ? 'none' : this.#head.contentLength === null ? 'chunked' : 'counted';
     const forwarded: Forwarded = {
+      httpVersion: client.head.httpVersion,
       proto: client.tls === null ? 'http' : 'https',
       port: client.localPort,
       startedAtMs: this.#startedAt.getTime(),

@@ -54,7 +54,7 @@ export class TlsTermination {
     this.#files = new CertificateFiles(options.certificatesDir, options.logger);
     this.#server = createServer({
       ...this.#shared,
-      ALPNProtocols: ['http/1.1'],
+      ALPNProtocols: ['h2', 'http/1.1'],
       handshakeTimeout: options.handshakeTimeoutMs,
       SNICallback: (host, done) => void this.#choose(host, done),
       // A client may close its half after the request.

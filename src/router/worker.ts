@@ -8,6 +8,7 @@ import { DynoConnections } from './dyno-connections';
 import { Exchange, type ExchangeContext, type RouterTimeouts } from './exchange';
 import { Gate, isRoutable } from './gate';
 import { Http1Server } from './http1-server';
+import { Http2Server } from './http2-server';
 import type { RouterLimits } from './limits';
 import type { AppRoutes, RouterLogLine, RouterMessage, RouteTable } from './protocol';
 import { EMPTY_TABLE, RouteIndex } from './route-table';
@@ -43,6 +44,7 @@ export class RouterWorker {
   readonly #activity: Activity;
   readonly #connections: DynoConnections;
   readonly #http1: Http1Server;
+  readonly #http2: Http2Server;
   readonly #tls: TlsTermination | null;
   readonly #exchanges = new Set<Exchange>();
   readonly #active = new Map<string, number>();
@@ -90,14 +92,21 @@ export class RouterWorker {
       lingerMs: timeouts.lingerMs,
       onExchange: (client) => this.#begin(client),
     });
+    this.#http2 = new Http2Server({
+      clock,
+      idleMs: timeouts.clientKeepAliveMs,
+      onExchange: (client) => this.#begin(client),
+      logger: options.logger,
+    });
     this.#tls =
       options.tls &&
       new TlsTermination({
         ...options.tls,
         index: () => this.#index,
         handshakeTimeoutMs: timeouts.clientKeepAliveMs,
-        onConnection: (socket, tls) => {
+        onConnection: (socket, tls, protocol) => {
           if (this.#state === 'stopped') socket.destroy();
+          else if (protocol === 'h2') this.#http2.accept(socket, tls);
           else this.#http1.accept(socket, tls);
         },
         logger: options.logger,
@@ -159,7 +168,7 @@ export class RouterWorker {
 
   async #stop(): Promise<void> {
     this.#state = 'draining';
-    const drained = this.#http1.drain();
+    const drained = Promise.all([this.#http1.drain(), this.#http2.drain()]);
     for (const exchange of this.#exchanges) exchange.closeTunnel();
     const cancel = this.#options.clock.after(this.#options.timeouts.drainMs, () => {
       if (this.#exchanges.size > 0) {
@@ -167,6 +176,7 @@ export class RouterWorker {
       }
       for (const exchange of [...this.#exchanges]) exchange.forceClose();
       this.#http1.destroy();
+      this.#http2.destroy();
     });
     await drained;
     cancel();

@@ -82,8 +82,12 @@ describe('https', () => {
   test('serves a deployed app, which knows of it', async () => {
     expect(await platform.push(folder, 'shop')).toMatchObject({ exitCode: 0 });
     await eventually('the app', async () => (await curl('shop.localhost')).stdout === 'one');
+    const { stdout } = await curl('shop.localhost', '--write-out', ' %{http_version}');
+    expect(stdout).toBe('one 2');
     await eventually('the log line', async () =>
-      (await heroku('logs')).stdout.match(/heroku\[router\]: .* status=200 .* tls=true tls_version=tls1\.3/),
+      (await heroku('logs')).stdout.match(
+        /heroku\[router\]: .* status=200 .* protocol=http2\.0 tls=true tls_version=tls1\.3/,
+      ),
     );
   });
 
