@@ -66,6 +66,9 @@ function routesOf(store: Store, app: App, sleep: SleepPolicy, exhausted: boolean
     hosts: store.domainNames.of(app.id).map((domain) => domain.hostname),
     maintenance: app.maintenance,
     has_code: slug !== undefined,
+    session_affinity: store.appFeatures
+      .get(app.id)
+      .some(({ name, enabled }) => name === 'http-session-affinity' && enabled),
     web_quantity: slug !== undefined && 'web' in slug.processTypes ? (web?.quantity ?? 0) : 0,
     dynos: (superseded.length > 0 ? superseded : dynos).map((dyno) => ({
       id: dyno.id,

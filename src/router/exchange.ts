@@ -27,6 +27,7 @@ import { formatLogLine } from './log-line';
 import type { AppRoutes } from './protocol';
 import { clientAddressOf, readRequestHead, type RequestHead } from './request-head';
 import type { RouteIndex } from './route-table';
+import { affineDyno, affinityCookie } from './session-affinity';
 import { tunnel, type TunnelSide } from './upgrade';
 
 /** Milliseconds. Values and their meaning: Dev Center "HTTP Routing" (timeouts) and "Error Codes". */
@@ -202,6 +203,7 @@ export class Exchange implements ClientEvents, DynoEvents {
         const exchange = this; // eslint-disable-line @typescript-eslint/no-this-alias -- for the getter
         const outcome = this.#context.connections.connect(admission.dynos, {
           reuse: this.#reuse,
+          prefer: app.session_affinity ? affineDyno(this.#head.rawHeaders) : null,
           // Made only for a request that has to wait.
           get signal() {
             return exchange.#signal;
@@ -400,7 +402,11 @@ export class Exchange implements ClientEvents, DynoEvents {
     this.#status = status;
     this.#tellAwake();
     if (this.#context.draining()) this.#client.closeAfterwards();
-    this.#client.writeHead(status, statusMessage, clientResponseHeaders(rawHeaders, status));
+    this.#client.writeHead(
+      status,
+      statusMessage,
+      this.#withAffinity(clientResponseHeaders(rawHeaders, status)),
+    );
   }
 
   onAnswerBody(chunk: Buffer): void {
@@ -421,7 +427,8 @@ export class Exchange implements ClientEvents, DynoEvents {
 
   onUpgrade(statusMessage: string, rawHeaders: readonly string[], dyno: TunnelSide): void {
     this.#deadline.clear();
-    const client = this.#client.takeOver(statusMessage, switchingProtocolsHeaders(rawHeaders));
+    const headers = this.#withAffinity(switchingProtocolsHeaders(rawHeaders));
+    const client = this.#client.takeOver(statusMessage, headers);
     this.#tunnel = [client, dyno];
     this.#tellAwake();
     const { clock, timeouts } = this.#context;
@@ -452,6 +459,14 @@ export class Exchange implements ClientEvents, DynoEvents {
     this.#connection = null;
     this.#dynoRequest = null;
     this.#dispatch(this.#app.app_id);
+  }
+
+  /** Names the dyno in a cookie, unless the client's own does already. */
+  #withAffinity(headers: string[]): string[] {
+    const dynoId = this.#connection?.dyno.id;
+    if (this.#app?.session_affinity !== true || dynoId === undefined) return headers;
+    if (affineDyno(this.#head.rawHeaders) !== dynoId) headers.push('Set-Cookie', affinityCookie(dynoId));
+    return headers;
   }
 
   /** The first byte after a wake. */

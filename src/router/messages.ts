@@ -94,6 +94,7 @@ function readApp(value: unknown): AppRoutes {
     hosts: array(app.hosts, 'hosts').map((host) => text(host, 'host')),
     maintenance: flag(app.maintenance, 'maintenance'),
     has_code: flag(app.has_code, 'has_code'),
+    session_affinity: flag(app.session_affinity, 'session_affinity'),
     web_quantity: integer(app.web_quantity, 'web_quantity'),
     dynos: array(app.dynos, 'dynos').map(readDyno),
     quota_exhausted: flag(app.quota_exhausted, 'quota_exhausted'),

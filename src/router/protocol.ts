@@ -83,6 +83,8 @@ export interface AppRoutes {
   maintenance: boolean;
   /** A release with code exists; without one the app is blank (H81). */
   has_code: boolean;
+  /** The app's feature `http-session-affinity`: a client stays with its dyno. */
+  session_affinity: boolean;
   /** Wanted number of web dynos; 0 or no web process type = H14. */
   web_quantity: number;
   dynos: RouteDyno[];
