@@ -238,7 +238,6 @@ class Dynos extends Installation {
   async measureIdle() {
     // Resyncs come half past each minute: one shall be in the time that is measured.
     await delay(((75 - new Date().getSeconds()) % 60) * 1000);
-    const router = this.routerPid();
     const before = cpuSeconds(this.daemon.pid);
     await delay(IDLE_MS);
     const cpuPercent = ((cpuSeconds(this.daemon.pid) - before) / (IDLE_MS / 1000)) * 100;
@@ -249,24 +248,34 @@ class Dynos extends Installation {
       .filter(({ apps }) => apps === APPS)
       .map(({ durationMs }) => durationMs);
     if (resyncs.length < 2) throw new Error(`no resync was logged:\n${this.output.slice(-2000)}`);
-    return { cpuPercent, resyncs, daemonMb: rssMb(this.daemon.pid), routerMb: rssMb(router) };
+    return {
+      cpuPercent,
+      resyncs,
+      daemonMb: rssMb(this.daemon.pid),
+      routerMb: sum(this.routerPids().map(rssMb)),
+    };
   }
 
-  routerPid() {
-    const pid = readdirSync('/proc').find((entry) => {
+  /** Its primary process and its workers. */
+  routerPids() {
+    const pids = readdirSync('/proc').filter((entry) => {
       if (!/^\d+$/.test(entry)) return false;
       try {
         return (
-          readFileSync(`/proc/${entry}/cmdline`, 'utf8').endsWith('\0router\0') &&
+          /\0(router|[^\0]*\/worker-process)\0$/.test(readFileSync(`/proc/${entry}/cmdline`, 'utf8')) &&
           readFileSync(`/proc/${entry}/environ`, 'utf8').includes(`DYNODOCK_HOME=${this.data}\0`)
         );
       } catch {
         return false; // It has ended meanwhile.
       }
     });
-    if (pid === undefined) throw new Error('no router');
-    return Number(pid);
+    if (pids.length === 0) throw new Error('no router');
+    return pids.map(Number);
   }
+}
+
+function sum(numbers) {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 async function accepts(host, port) {
