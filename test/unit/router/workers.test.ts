@@ -331,7 +331,8 @@ describe('stopping', () => {
     const clients = times(3, ask);
     await eventually(() => dyno.received.split('\r\n\r\n').length === 4, 'requests at the dyno');
     const stopped = bench.router.stop();
-    await pause(10);
+    // Until the other processes have heard of it, which nothing shows.
+    await pause(300);
     expect(await bench.client().end()).toBe('');
     for (const socket of dyno.sockets) socket.write(HELLO);
     for (const client of clients) {
