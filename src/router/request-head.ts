@@ -49,6 +49,14 @@ export function readRequestHead(
     );
   // HTTP/1.0 needs a Host too, and two of them are never right (RFC 9112 §3.2).
   const addressed = host !== '' && hosts.length <= 1;
+  // "HTTP Routing", "HTTP versions supported": HTTP/0.9 has no headers, hence no host, and is no version here.
+  const spoken = request.httpVersion === '1.1' || request.httpVersion === '1.0';
+  // The body is framed anew for the dyno, so a coding beside chunked would be lost; and chunks in HTTP/1.0 are a fault
+  // by which somebody on the way may have been misled (RFC 9112 §6.1).
+  const codings = valuesOf(headers, 'transfer-encoding');
+  const framed =
+    codings.length === 0 ||
+    (codings.length === 1 && codings[0]?.toLowerCase() === 'chunked' && request.httpVersion === '1.1');
   return {
     method: request.method,
     path,
@@ -58,7 +66,7 @@ export function readRequestHead(
     fwd: [...listOf(headers, 'x-forwarded-for'), clientAddress],
     accept: valuesOf(headers, 'accept').join(',') || undefined,
     headers,
-    fault: withinLimits && addressed ? null : 'bad header',
+    fault: withinLimits && addressed && spoken && framed ? null : 'bad header',
   };
 }
 
