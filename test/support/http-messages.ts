@@ -56,6 +56,12 @@ class Reader {
     return line;
   }
 
+  /** `pattern`: sticky. */
+  skip(pattern: RegExp): void {
+    pattern.lastIndex = this.at;
+    this.at += pattern.exec(this.text)?.[0].length ?? 0;
+  }
+
   take(length: number): string {
     if (this.text.length - this.at < length) throw new Incomplete();
     this.at += length;
@@ -73,15 +79,21 @@ class Reader {
   }
 }
 
-/** `text`: bytes as Latin-1, from the beginning of a connection. */
-export function readStrictly(text: string): StrictRequests {
+/**
+ * `text`: bytes as Latin-1, from the beginning of a connection. `fromClient`: with the leniency that RFC 9112 §2.2 and
+ * §3 allow a server before and in a request line, where nothing hangs on it: empty lines, several spaces; and of any
+ * number of Host lines, which say nothing about where it ends.
+ */
+export function readStrictly(text: string, { fromClient = false } = {}): StrictRequests {
   const reader = new Reader(text);
   const requests: StrictRequest[] = [];
   let begun: StrictRequest | null = null;
   try {
     while (reader.at < text.length) {
       begun = null;
-      begun = readHead(reader);
+      if (fromClient) reader.skip(/[\r\n]*/y);
+      if (reader.at === text.length) break;
+      begun = readHead(reader, fromClient);
       readBody(reader, begun);
       requests.push(begun);
     }
@@ -95,8 +107,8 @@ export function readStrictly(text: string): StrictRequests {
   }
 }
 
-function readHead(reader: Reader): StrictRequest {
-  const line = reader.line();
+function readHead(reader: Reader, fromClient: boolean): StrictRequest {
+  const line = fromClient ? reader.line().replace(/ +/g, ' ') : reader.line();
   const [, method, target, version] = REQUEST_LINE.exec(line) ?? [];
   if (method === undefined || target === undefined) throw new Malformed(`no request line: ${show(line)}`);
   const headers = reader.fields();
@@ -110,8 +122,7 @@ function readHead(reader: Reader): StrictRequest {
     trailers: [],
   };
   const hosts = valuesOf(headers, 'host');
-  if (hosts.length > 1) throw new Malformed('several Host lines');
-  if (hosts.length === 0 && version === '1.1') throw new Malformed('no Host');
+  if (hosts.length !== 1 && !fromClient) throw new Malformed(`${hosts.length} Host lines`);
   request.framing = framingOf(request);
   return request;
 }

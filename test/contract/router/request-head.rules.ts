@@ -173,6 +173,13 @@ export function describeRequestHeads(rules: Rules): void {
       { failing: '__proto__ is lost' },
     );
 
+    rule('RFC 9110 §6.6.2', 'a Trailer header without chunks does no harm', async () => {
+      const { answer } = await ask([['send', OK.replace('\r\n\r\n', '\r\nTrailer: X-Sum\r\n\r\n')]], {
+        headers: ['Trailer: X-Sum', CLOSE],
+      });
+      expect(answer).toMatchObject({ status: 200, body: 'ok' });
+    });
+
     rule('RFC 9110 §5.5', 'values keep every byte, less the space around them', async () => {
       const { id } = await ask(ANSWER, {
         headers: ['X-Bytes: \t h\xc3\xa9 \xff\t"; \\ \t', 'X-Empty:', 'X-Tight:x', CLOSE],

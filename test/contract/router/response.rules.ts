@@ -116,6 +116,14 @@ export function describeResponses(rules: Rules): void {
       expect(answer.trailers).toEqual([['X-Sum', '9']]);
     });
 
+    rule('RFC 9110 §6.6.2', 'an announcement of trailers does no harm where none can be', async () => {
+      const chunked =
+        'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 9\r\n\r\n';
+      expect((await answered(chunked, { version: '1.0', headers: [] })).answer.body).toBe('ok');
+      const head = chunked.slice(0, chunked.indexOf('2\r\nok'));
+      expect((await answered(head, { method: 'HEAD' })).answer.status).toBe(200);
+    });
+
     for (const version of ['1.0', '1.1']) {
       rule(
         'RFC 9112 §6.3',
