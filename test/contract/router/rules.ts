@@ -55,7 +55,8 @@ export interface Rules {
   variant(options: Parameters<RouterSubject['variant']>[0]): Promise<{ place: Place; router: Variant }>;
 }
 
-const RULE_TIMEOUT_MS = 30_000;
+/** Some situations take an installation a restart of a dyno or two. */
+const RULE_TIMEOUT_MS = 120_000;
 
 /** The rules of `parts`, each as a test of the subject. */
 export function describeRules(
