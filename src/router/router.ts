@@ -10,6 +10,7 @@ import { Deadlines } from './deadlines';
 import { Exchange, type ExchangeContext, type RouterTimeouts } from './exchange';
 import { Gate, isRoutable } from './gate';
 import { Http1Server } from './http1-server';
+import { timestamps } from './log-line';
 import { LogShipper } from './log-shipper';
 import { ROUTER_PROTOCOL_VERSION, type AppRoutes, type RouteTable } from './protocol';
 import { EMPTY_TABLE, RouteIndex } from './route-table';
@@ -138,6 +139,7 @@ export class Router {
       keepAliveMs: this.#timeouts.dynoKeepAliveMs,
       maxIdlePerDyno: this.#limits.idleConnectionsPerDyno,
     });
+    const timestamp = timestamps();
     this.#context = {
       clock,
       timeouts: this.#timeouts,
@@ -149,7 +151,7 @@ export class Router {
       draining: () => this.#stopping !== null,
       enter: (app) => this.#enter(app),
       leave: (appId) => this.#leave(appId),
-      log: (app_id, at, text) => this.#shipper.push({ app_id, at: at.toISOString(), text }),
+      log: (app_id, at, text) => this.#shipper.push({ app_id, at: timestamp(at), text }),
       ended: (exchange) => this.#exchanges.delete(exchange),
       failed: (exchange, error) => this.#failed(exchange, error),
     };
