@@ -48,8 +48,6 @@ export class MessageParser implements Notes {
   #headBytes = 0;
   #headDone = false;
   #left = 0;
-  /** The last two bytes of what was read of the head. */
-  #tail = '';
   /** As far as read; null once judged. */
   #firstLine: string | null = '';
   #trailers: string[] | null = null;
@@ -118,7 +116,6 @@ export class MessageParser implements Notes {
     this.#state = 'head';
     this.#headBytes = 0;
     this.#headDone = false;
-    this.#tail = '';
     this.#firstLine = '';
     this.#trailers = null;
     this.#trailerBytes = 0;
@@ -140,7 +137,7 @@ export class MessageParser implements Notes {
     while (at < chunk.length) {
       const step = this.#run(chunk, at, Math.min(chunk.length, at + HEAD_WINDOW));
       const end = this.#llhttp.position;
-      if (this.#kind === 'request' && this.#isLenient(at, end)) this.fault = 'malformed';
+      if (this.#kind === 'request' && !this.#isHttp(at, end)) this.fault = 'malformed';
       this.#headBytes += end - at;
       at = end;
       if (step === 'error') return this.#broken(this.#faultOf());
@@ -183,19 +180,13 @@ export class MessageParser implements Notes {
     return this.#llhttp.execute(chunk, from, to, this);
   }
 
-  /**
-   * What llhttp lets through in a request's head and others may read differently: a folded line (RFC 9112 §5.2), and
-   * another protocol's name before the version.
-   */
-  #isLenient(from: number, to: number): boolean {
-    const text = this.#tail + this.#textOf(from, to);
-    this.#tail = text.slice(-2);
-    if (text.includes('\r\n ') || text.includes('\r\n\t')) return true;
-    if (this.#firstLine === null) return false;
-    const line = this.#firstLine + (this.#firstLine === '' ? text : this.#textOf(from, to));
+  /** llhttp does not mind another protocol's name before the version. */
+  #isHttp(from: number, to: number): boolean {
+    if (this.#firstLine === null) return true;
+    const line = this.#firstLine + this.#textOf(from, to);
     const end = line.indexOf('\r\n');
     this.#firstLine = end === -1 ? line : null;
-    return end !== -1 && !line.startsWith('HTTP/', end - 'HTTP/1.1'.length);
+    return end === -1 || line.startsWith('HTTP/', end - 'HTTP/1.1'.length);
   }
 
   #faultOf(): MessageFault {
@@ -268,8 +259,6 @@ export class MessageParser implements Notes {
     let length: number | null = null;
     for (let i = 0; i + 1 < headers.length; i += 2) {
       const name = headers[i] as string;
-      // llhttp lets this through.
-      if (name === '') this.fault = 'malformed';
       if (name.length === 14 && name.toLowerCase() === 'content-length') length = Number(headers[i + 1]);
       else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') {
         coding = coding === null ? (headers[i + 1] as string) : `${coding}, ${headers[i + 1] as string}`;
