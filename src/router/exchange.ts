@@ -19,6 +19,7 @@ import {
   clientResponseHeaders,
   dynoRequestHead,
   endToEndTrailers,
+  interimHeaders,
   switchingProtocolsHeaders,
   type Forwarded,
 } from './headers';
@@ -120,7 +121,7 @@ export class Exchange implements ClientEvents, DynoEvents {
   run(): void {
     const client = this.#client;
     client.start(this);
-    if (this.#context.draining()) client.closeAfterwards();
+    if (this.#context.draining() || this.#head.fault !== null) client.closeAfterwards();
     const app = this.#context.index().find(this.#head.hostname);
     if (!app) {
       this.#answer(
@@ -360,7 +361,7 @@ export class Exchange implements ClientEvents, DynoEvents {
     this.#touch();
     // The router's own word counts.
     if (status === 100 && this.#continued) return;
-    this.#client.writeInterim(status, statusMessage, clientResponseHeaders(rawHeaders, status));
+    this.#client.writeInterim(status, statusMessage, interimHeaders(rawHeaders, status));
   }
 
   onAnswer(status: number, statusMessage: string, rawHeaders: readonly string[]): void {
@@ -458,7 +459,6 @@ export class Exchange implements ClientEvents, DynoEvents {
   #answer(answer: Answer): void {
     const client = this.#client;
     if (client.answering) return;
-    if (!client.complete) client.closeAfterwards();
     client.writeHead(answer.status, STATUS_CODES[answer.status] ?? '', [
       'Content-Type',
       answer.contentType,

@@ -3,8 +3,8 @@ import { LlhttpParser, WINDOW, type MessageKind, type Notes, type Step } from '.
 /** A head is read by this much at a time; most are smaller, and a body behind it need not be copied. */
 const HEAD_WINDOW = 4096;
 
-/** Trailers of one message, names and values. */
-const MAX_TRAILER_BYTES = 64 * 1024;
+/** What may come between two bytes of a chunked body, or behind the last: chunk extensions, trailers. Node's limit. */
+const MAX_OVERHEAD_BYTES = 16 * 1024;
 
 /** What is wrong with a message. `length`: its Content-Length. `size`: its head or trailers. */
 export type MessageFault = 'malformed' | 'length' | 'size';
@@ -51,7 +51,7 @@ export class MessageParser implements Notes {
   /** As far as read; null once judged. */
   #firstLine: string | null = '';
   #trailers: string[] | null = null;
-  #trailerBytes = 0;
+  #overheadBytes = 0;
 
   // Of the window that llhttp is reading.
   #input: Buffer = Buffer.alloc(0);
@@ -118,7 +118,7 @@ export class MessageParser implements Notes {
     this.#headDone = false;
     this.#firstLine = '';
     this.#trailers = null;
-    this.#trailerBytes = 0;
+    this.#overheadBytes = 0;
     this.#last = 'none';
     this.target = '';
     this.statusMessage = '';
@@ -157,13 +157,20 @@ export class MessageParser implements Notes {
     while (at < chunk.length) {
       const spans = (this.#spans = [] as number[]);
       const step = this.#run(chunk, at, Math.min(chunk.length, at + WINDOW));
+      let read = at;
       at = this.#llhttp.position;
       if (step === 'complete') this.#state = 'complete';
       for (let i = 0; i + 1 < spans.length; i += 2) {
-        handler.onBody(part(chunk, spans[i] as number, spans[i + 1] as number));
+        const [start, end] = [spans[i] as number, spans[i + 1] as number];
+        this.#overheadBytes += start - read;
+        if (this.#overheadBytes > MAX_OVERHEAD_BYTES) return this.#broken('size');
+        this.#overheadBytes = 0;
+        handler.onBody(part(chunk, start, end));
+        read = end;
       }
       if (step === 'error') return this.#broken(this.#faultOf());
-      if (this.#trailerBytes > MAX_TRAILER_BYTES) return this.#broken('size');
+      this.#overheadBytes += at - read;
+      if (this.#overheadBytes > MAX_OVERHEAD_BYTES) return this.#broken('size');
       if (step === 'more') continue;
       trimValues(this.#trailers ?? []);
       handler.onComplete(this.#trailers ?? NONE);
@@ -227,7 +234,6 @@ export class MessageParser implements Notes {
   #note(what: 'name' | 'value', from: number, to: number): void {
     const text = this.#textOf(from, to);
     const fields = this.#headDone ? (this.#trailers ??= []) : this.rawHeaders;
-    if (this.#headDone) this.#trailerBytes += text.length;
     // One that began in the window before goes on.
     if (this.#last === what) fields.push((fields.pop() ?? '') + text);
     else fields.push(text);

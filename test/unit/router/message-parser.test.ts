@@ -89,10 +89,11 @@ describe('message parser', () => {
     expect(seen.heads[0]).toEqual([`/${long}`, 'X', long, 'Transfer-Encoding', 'chunked']);
     expect(seen.bodies[0]).toBe(body);
     expect(request(`GET / HTTP/1.1\r\nX: ${'v'.repeat(100_000)}\r\n\r\n`).fault).toBe('size');
-    expect(
-      request(`POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ${'v'.repeat(70_000)}\r\n\r\n`)
-        .fault,
-    ).toBe('size');
+    const head = 'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n';
+    expect(request(`${head}0\r\nX: ${'v'.repeat(20_000)}\r\n\r\n`).fault).toBe('size');
+    expect(request(`${head}0\r\n${'X: v\r\n'.repeat(4_000)}\r\n`).fault).toBe('size');
+    expect(request(`${head}1;${'x'.repeat(20_000)}\r\na\r\n0\r\n\r\n`).fault).toBe('size');
+    expect(request(`${head}${`1;${'x'.repeat(9_000)}\r\na\r\n`.repeat(9)}0\r\n\r\n`).fault).toBe(null);
   });
 
   // RFC 9112 §5, §6.1, §6.3, §7.1, §11.2: what two parsers could understand differently is not understood at all.
