@@ -20,6 +20,7 @@ import {
   clientResponseHeaders,
   dynoRequestHead,
   endToEndTrailers,
+  interimHeaders,
   switchingProtocolsHeaders,
   type Forwarded,
 } from './headers';
@@ -127,7 +128,7 @@ export class Exchange implements ClientEvents, DynoEvents {
   run(): void {
     const client = this.#client;
     client.start(this);
-    if (this.#context.draining()) client.closeAfterwards();
+    if (this.#context.draining() || this.#head.fault !== null) client.closeAfterwards();
     const app = this.#context.index().find(this.#head.hostname);
     if (!app) {
       this.#answer(
@@ -393,7 +394,7 @@ export class Exchange implements ClientEvents, DynoEvents {
     this.#touch();
     // The router's own word counts.
     if (status === 100 && this.#continued) return;
-    this.#client.writeInterim(status, statusMessage, clientResponseHeaders(rawHeaders, status));
+    this.#client.writeInterim(status, statusMessage, interimHeaders(rawHeaders, status));
   }
 
   onAnswer(status: number, statusMessage: string, rawHeaders: readonly string[]): void {
@@ -517,7 +518,6 @@ export class Exchange implements ClientEvents, DynoEvents {
   #answer(answer: Answer): void {
     const client = this.#client;
     if (client.answering) return;
-    if (!client.complete) client.closeAfterwards();
     client.writeHead(answer.status, STATUS_CODES[answer.status] ?? '', [
       'Content-Type',
       answer.contentType,

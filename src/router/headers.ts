@@ -129,6 +129,12 @@ export function clientResponseHeaders(rawHeaders: readonly string[], status: num
   return dropped === null ? flat : without(flat, dropped);
 }
 
+/** Those of an interim answer (1xx), with Via in front: it has no body and often nothing but what the dyno says. */
+export function interimHeaders(rawHeaders: readonly string[], status: number): string[] {
+  const headers = clientResponseHeaders(rawHeaders, status);
+  return [...headers.splice(-2), ...headers];
+}
+
 /** The headers of a `101`: here Connection and Upgrade are the message. */
 export function switchingProtocolsHeaders(rawHeaders: readonly string[]): string[] {
   const upgrade = membersOf(listValue(rawHeaders, 'upgrade')).join(', ');

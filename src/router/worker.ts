@@ -9,6 +9,7 @@ import { Exchange, type ExchangeContext, type RouterTimeouts } from './exchange'
 import { Gate, isRoutable, type WakeNews } from './gate';
 import { Http1Server } from './http1-server';
 import type { RouterLimits } from './limits';
+import { timestamps } from './log-line';
 import type { AppRoutes, RouterLogLine, RouteTable } from './protocol';
 import { EMPTY_TABLE, RouteIndex } from './route-table';
 
@@ -61,6 +62,7 @@ export class RouterWorker {
       keepAliveMs: timeouts.dynoKeepAliveMs,
       maxIdlePerDyno: limits.idleConnectionsPerDyno,
     });
+    const timestamp = timestamps();
     this.#context = {
       clock,
       timeouts,
@@ -73,7 +75,7 @@ export class RouterWorker {
       draining: () => this.#state !== 'serving',
       enter: (app) => this.#enter(app),
       leave: (appId) => this.#leave(appId),
-      log: (app_id, at, text) => options.log({ app_id, at: at.toISOString(), text }),
+      log: (app_id, at, text) => options.log({ app_id, at: timestamp(at), text }),
       ended: (exchange) => this.#exchanges.delete(exchange),
       failed: (exchange, error) => this.#failed(exchange, error),
     };
