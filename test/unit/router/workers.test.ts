@@ -46,6 +46,18 @@ describe('connections', () => {
     ).toHaveLength(2);
   });
 
+  test('may be closed to one half after the request', async () => {
+    await start(2);
+    const dyno = await bench.dyno(() => undefined);
+    await bench.daemon.serve(anApp({ dynos: [aDyno(dyno.port)] }));
+    const clients = times(2, ask);
+    for (const client of clients) client.socket.end();
+    await eventually(() => dyno.received.split('\r\n\r\n').length === 3, 'requests at the dyno');
+    await pause(20);
+    for (const socket of dyno.sockets) socket.write(HELLO);
+    for (const client of clients) expect(await client.end()).toMatch(/hello$/);
+  });
+
   test('may be upgraded, and closed to one half', async () => {
     await start(2);
     const dyno = await bench.dyno((socket) =>
