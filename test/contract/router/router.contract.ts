@@ -1,8 +1,13 @@
+import { describeBackPressure } from './back-pressure.rules';
 import { describeConnections } from './connection.rules';
+import { describeHCodesInTime } from './h-codes-in-time.rules';
 import { describeHCodes } from './h-codes.rules';
+import { describeMalformedRequests } from './malformed.rules';
 import { describeRequestBodies } from './request-body.rules';
-import { describeRequestHeads } from './request-head.rules';
-import { describeResponses } from './response.rules';
+import { describeRequestHeaders } from './request-headers.rules';
+import { describeRequestLines } from './request-line.rules';
+import { describeResponseBodies } from './response-body.rules';
+import { describeResponseHeads } from './response-head.rules';
 import { describeRules, type Capability, type RouterSubject } from './rules';
 import { describeUpgrades } from './upgrade.rules';
 
@@ -17,12 +22,17 @@ export function describeRouter(
   setUpMs?: number,
 ): void {
   const parts = [
-    describeRequestHeads,
+    describeRequestLines,
+    describeRequestHeaders,
     describeRequestBodies,
-    describeResponses,
+    describeMalformedRequests,
+    describeResponseHeads,
+    describeResponseBodies,
     describeConnections,
+    describeBackPressure,
     describeUpgrades,
     describeHCodes,
+    describeHCodesInTime,
   ];
   describeRules(name, capabilities, makeSubject, parts, setUpMs);
 }
