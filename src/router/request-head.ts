@@ -49,7 +49,6 @@ export function readRequestHead(request: ClientHead, clientAddress: string): Req
   let upgrade: string | null = null;
   let via: string | null = null;
   let expect: string | null = null;
-  let codings: string | null = null;
   let withinLimits =
     request.method.length + request.target.length + 'HTTP/1.1'.length + 2 <= MAX_REQUEST_LINE &&
     rawHeaders.length <= 2 * MAX_HEADERS;
@@ -92,9 +91,6 @@ export function readRequestHead(request: ClientHead, clientAddress: string): Req
       case 15:
         if (name.toLowerCase() === 'x-forwarded-for') forwardedFor = joined(forwardedFor, value);
         break;
-      case 17:
-        if (name.toLowerCase() === 'transfer-encoding') codings = joined(codings, value);
-        break;
     }
   }
   const { host, path } = addressOf(request.target, hostHeader);
@@ -114,16 +110,8 @@ export function readRequestHead(request: ClientHead, clientAddress: string): Req
     upgrade,
     via,
     expectation: expectationOf(expect, request.httpVersion),
-    fault: withinLimits && addressed && isFramed(codings, request.httpVersion) ? null : 'bad header',
+    fault: withinLimits && addressed ? null : 'bad header',
   };
-}
-
-/**
- * The body is framed anew for the dyno, so a coding beside chunked would be lost; and chunks in HTTP/1.0 are a fault by
- * which somebody on the way may have been misled (RFC 9112 §6.1).
- */
-function isFramed(codings: string | null, httpVersion: ClientHead['httpVersion']): boolean {
-  return codings === null || (codings.toLowerCase() === 'chunked' && httpVersion === '1.1');
 }
 
 /** With an absolute target its authority counts, not the Host header (RFC 9112 §3.2.2). */
