@@ -111,6 +111,20 @@ describe('a one-off dyno', () => {
     expect(world.engine.containers()).toEqual([]);
   });
 
+  test("is refused beyond Heroku's limit for its size where that holds", async () => {
+    const settings = { ...world.context.settings, herokuLimits: true };
+    service = new OneOffService({ ...world.context, settings }, attachments);
+    await start({ size: 'eco' });
+    await expect(start({ size: 'eco' })).rejects.toThrow('Cannot run more than 1 Eco size dynos.');
+    await start({ size: 'basic' });
+    expect(
+      world.store.dynos
+        .of(app.id)
+        .map(({ size }) => size)
+        .sort(),
+    ).toEqual(['basic', 'eco']);
+  });
+
   test('counts as crashed when its process fails', async () => {
     world.behave((spec) => spec.openStdin === true, { exitAfterMs: 1, exitCode: 3, prints: ['bye'] });
     const { secret } = await start();
