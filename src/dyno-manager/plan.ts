@@ -24,7 +24,7 @@ import type { ObservedContainer } from './observe';
  *
  * One-off dynos are in no formation: what it wants, a new release or another size leaves them alone, and one that
  * has ended is never started again. A detached one goes **launch**, **attend**, **conclude**; for an attached one see
- * `OneOffs`. Past its time to live it is retired.
+ * `OneOffs`. Past its time to live, or after a day and some more as all dynos, it is retired, and not replaced.
  *
  * Invariants: at most one dyno of a name is not `down`; a container without a row is an **orphan** and removed
  * after a grace period; a row exists before its container does.
@@ -175,7 +175,7 @@ export function nextDeadline(
     ...input.dynos.flatMap((dyno) => {
       if (dyno.state === 'crashed' && dyno.nextStartAt !== null) return [dyno.nextStartAt.getTime()];
       if (isBooting(dyno)) return [bootDeadline(dyno)];
-      if (dyno.oneOff !== null && dyno.state !== 'down') return oneOffDeadlines(dyno, dyno.oneOff, input.now);
+      if (dyno.oneOff !== null && dyno.state !== 'down') return oneOffDeadlines(dyno, dyno.oneOff, input);
       if (dyno.state === 'up' && !dyno.superseded) return [cycleAt(dyno, input.cycleMs)];
       return [];
     }),
@@ -284,6 +284,9 @@ function planOneOff(
   if (oneOff.expiresAt !== null && oneOff.expiresAt <= input.now) {
     return { kind: 'retire', dyno, reason: 'stop' };
   }
+  if (container !== null && cycleAt(dyno, input.cycleMs) <= input.now.getTime()) {
+    return { kind: 'retire', dyno, reason: 'cycle' };
+  }
   if (!oneOff.attached) {
     if (container === null || container.state === 'created') {
       return dyno.state === 'starting' ? { kind: 'launch', dyno } : { kind: 'conclude', dyno, container };
@@ -311,8 +314,13 @@ function isDelivering(dyno: Dyno, container: ObservedContainer | null, input: Pl
 }
 
 /** Those that are still to come: one that is over may have nothing left to decide, see isDelivering. */
-function oneOffDeadlines(dyno: Dyno, oneOff: OneOff, now: Date): number[] {
+function oneOffDeadlines(
+  dyno: Dyno,
+  oneOff: OneOff,
+  { cycleMs, now }: Pick<PlanInput, 'cycleMs' | 'now'>,
+): number[] {
   return [
+    cycleAt(dyno, cycleMs),
     ...(oneOff.expiresAt === null ? [] : [oneOff.expiresAt.getTime()]),
     ...(oneOff.attached && dyno.state === 'up' && dyno.startedAt === null ? [attachDeadline(dyno)] : []),
   ].filter((time) => time > now.getTime());

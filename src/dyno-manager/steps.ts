@@ -561,8 +561,9 @@ function sameEndpoint(a: Dyno['endpoint'], b: Dyno['endpoint']): boolean {
   return a?.host === b?.host && a?.port === b?.port;
 }
 
-/** The state that the log names: of a stopped one-off it is named only at its end. */
+/** The state that the log names: of a one-off, which nothing follows, it is named only at its end. */
 function shownRetirement(dyno: Dyno, reason: RetireReason): string {
+  if (dyno.oneOff !== null) return dyno.state;
   switch (reason) {
     case 'restart':
     case 'cycle':
