@@ -12,7 +12,7 @@ import {
   ROLE_LABEL,
 } from '../../src/engine/labels';
 import { Store } from '../../src/store/store';
-import { execute, type CommandResult, type TestPlatform } from './platform';
+import { eventually, execute, type CommandResult, type TestPlatform } from './platform';
 import { pageOf, sampleApp } from './sample-app';
 
 export interface Container {
@@ -174,6 +174,17 @@ export class SteadyApp {
       await meanwhile();
       await delay(200);
     }
+  }
+
+  /** Waits until no sandbox is being made any more. */
+  async untilPoolIsFull(): Promise<void> {
+    await eventually('a full pool', async () => {
+      const running = (await this.containers()).filter(
+        ({ role, state }) => role === 'sandbox' && state === 'running',
+      );
+      const taken = this.dynos().filter(({ sandbox }) => sandbox !== null);
+      return running.length === this.#options.pool + taken.length;
+    });
   }
 
   #read<T>(query: (store: Store) => T): T {
