@@ -38,6 +38,8 @@ let prober: Prober | undefined;
 const endedByHand = new Map<string, number>();
 /** While somebody ended a dyno: what was under way with it is lost, also where there are others. */
 const handiwork: Period[] = [];
+/** While the engine failed the daemon in answering, rather than by being away. */
+const troubles: Period[] = [];
 /** While no daemon could tell the router what has changed. */
 const absences: Period[] = [];
 
@@ -130,9 +132,11 @@ async function endByHand(role: string, ...how: string[]): Promise<void> {
 /** For one to three seconds. */
 async function trouble(what: string, make: () => Trouble | undefined): Promise<void> {
   note(`engine: ${what}`);
+  const from = Date.now();
   proxy.trouble = make;
   await delay(random.between(1000, 3000));
   proxy.trouble = () => undefined;
+  troubles.push({ from, to: Date.now() });
   note('engine: well again');
 }
 
@@ -226,18 +230,18 @@ async function expectNothingLost(): Promise<void> {
 }
 
 /**
- * Requests are held while dynos are replaced or the daemon is away, so none of that is an excuse. These are: the dyno
- * that had the request was ended by hand; or there was no web dyno that could have answered when the router gave up,
- * since all had been ended by hand, or the engine refused to start new ones for those that had been told to go. The
- * end of such a time reaches the router with the daemon's next word to it.
+ * Requests are held while dynos are replaced or engine and daemon are away, so none of that is an excuse. These are:
+ * the dyno that had the request was ended by hand; or there was no web dyno that could have answered when the router
+ * gave up, because they had been ended by hand, or because the engine refused to start new ones for those that had
+ * been told to go. The end of such a time reaches the router with the daemon's next word to it.
  */
 function expectProbesExplained({ failures }: Prober): void {
+  const causes = [...handiwork, ...troubles];
   const heard = (moment: number): number =>
     absences.find(({ from, to }) => from - NOTICE_MS <= moment && moment <= to)?.to ?? moment;
-  const outages = webOutages(app.events(), endedByHand, Date.now()).map(({ from, to }) => ({
-    from,
-    to: heard(to) + NOTICE_MS,
-  }));
+  const outages = webOutages(app.events(), endedByHand, Date.now())
+    .filter((outage) => causes.some((cause) => cause.from <= outage.to && outage.from <= cause.to))
+    .map(({ from, to }) => ({ from, to: heard(to) + NOTICE_MS }));
   const explained = ({ endedAt, status }: Probe): boolean =>
     status === 503 && isWithin([...handiwork, ...outages], endedAt);
   expect(failures.filter((failure) => !explained(failure))).toEqual([]);
