@@ -24,7 +24,8 @@ import type { ObservedContainer } from './observe';
  *
  * One-off dynos are in no formation: what it wants, a new release or another size leaves them alone, and one that
  * has ended is never started again. A detached one goes **launch**, **attend**, **conclude**; for an attached one see
- * `OneOffs`. Past its time to live, or after a day and some more as all dynos, it is retired, and not replaced.
+ * `OneOffs`. Past its time to live, after a day and some more as all dynos, or without its network, it is retired, and
+ * not replaced.
  *
  * Invariants: at most one dyno of a name is not `down`; a container without a row is an **orphan** and removed
  * after a grace period; a row exists before its container does.
@@ -48,8 +49,8 @@ export type Step =
   | { kind: 'hang-up'; dyno: Dyno; containerId: ContainerId }
   | { kind: 'conclude'; dyno: Dyno; container: ObservedContainer | null };
 
-/** `stop`: it was asked for, or its time to live is over. */
-export type RetireReason = 'restart' | 'cycle' | 'scale-down' | 'superseded' | 'stop';
+/** `stop`: it was asked for, or its time to live is over. `cut-off`: its network has ended. */
+export type RetireReason = 'restart' | 'cycle' | 'scale-down' | 'superseded' | 'stop' | 'cut-off';
 
 /** Of an attached one-off: waiting for its process to start, or joined with it. */
 export type ClientState = 'waiting' | 'attached';
@@ -286,6 +287,9 @@ function planOneOff(
   }
   if (container !== null && cycleAt(dyno, input.cycleMs) <= input.now.getTime()) {
     return { kind: 'retire', dyno, reason: 'cycle' };
+  }
+  if (container?.state === 'running' && input.cutOff.has(dyno.id)) {
+    return { kind: 'retire', dyno, reason: 'cut-off' };
   }
   if (!oneOff.attached) {
     if (container === null || container.state === 'created') {

@@ -159,6 +159,7 @@ export class Steps {
     if (replaced && dyno.state !== 'crashed') {
       this.#rows.say(dyno, reason === 'cycle' ? 'Cycling' : 'Restarting');
     }
+    if (reason === 'cut-off') this.#rows.say(dyno, 'Error R99 (Platform error) -> The dyno lost its network');
     this.#rows.move(dyno, 'down', shownRetirement(dyno, reason));
     this.#attended.get(dyno.id)?.boot.abort();
     this.oneOffs.callOffHangUp(dyno.id);
@@ -572,6 +573,7 @@ function shownRetirement(dyno: Dyno, reason: RetireReason): string {
     case 'superseded':
       return 'down';
     case 'stop':
+    case 'cut-off':
       return dyno.state;
   }
 }

@@ -286,6 +286,17 @@ describe('planDynos with one-off dynos', () => {
     expect(kinds(plan(input))).toEqual(['attach-timeout']);
   });
 
+  test('ends one that has lost its network, and launches one whose network was lost before', () => {
+    const dyno = aOneOff(DETACHED);
+    const input = { dynos: [dyno], attended: new Set([dyno.id]), cutOff: new Set([dyno.id]) };
+    expect(plan({ ...input, containers: [aContainer(dyno)] })).toEqual([
+      { kind: 'retire', dyno, reason: 'cut-off' },
+    ]);
+    const starting = aOneOff(DETACHED, { state: 'starting', startedAt: null });
+    const cutOff = new Set([starting.id]);
+    expect(kinds(plan({ dynos: [starting], containers: [], cutOff }))).toEqual(['launch']);
+  });
+
   test('hangs up on one that runs without a client, once', () => {
     const dyno = aOneOff(ATTACHED);
     const input = { dynos: [dyno], containers: [aContainer(dyno)] };
