@@ -24,6 +24,10 @@ const CONVERGENCE_MS = 30_000;
 const ROUND_MS = 90_000;
 /** From a container's end until the router and its clients have noticed. */
 const NOTICE_MS = 1_000;
+/** For so long the router waits for a dyno that has gone without a word, to connect (H19) or to answer (H12). */
+const WAITED_MS: Readonly<Record<string, number>> = { H19: 5_000, H12: 30_000 };
+/** What a request of the prober takes where all is well, at most. */
+const REQUEST_MS = 500;
 
 const random = new SeededRandom(SEED);
 const settings: Record<string, string> = { DYNODOCK_READY_SANDBOXES: String(POOL) };
@@ -126,7 +130,7 @@ async function endByHand(role: string, ...how: string[]): Promise<void> {
   if (hit?.type === 'web') endedByHand.set(hit.id, from);
   await execute('docker', [...how, victim.id]);
   note(`docker ${how.join(' ')} of ${role} ${name ?? '(none in it)'} ${victim.id.slice(0, 12)}`);
-  if (hit?.type === 'web') handiwork.push({ from, to: Date.now() + NOTICE_MS });
+  if (hit?.type === 'web') handiwork.push({ from: from - REQUEST_MS, to: Date.now() + NOTICE_MS });
 }
 
 /** For one to three seconds. */
@@ -232,8 +236,8 @@ async function expectNothingLost(): Promise<void> {
 /**
  * Requests are held while dynos are replaced or engine and daemon are away, so none of that is an excuse. These are:
  * the dyno that had the request was ended by hand; or there was no web dyno that could have answered when the router
- * gave up, because they had been ended by hand, or because the engine refused to start new ones for those that had
- * been told to go. The end of such a time reaches the router with the daemon's next word to it.
+ * chose one or found none, because they had been ended by hand, or because the engine refused to start new ones for
+ * those that had been told to go. The end of such a time reaches the router with the daemon's next word to it.
  */
 function expectProbesExplained({ failures }: Prober): void {
   const causes = [...handiwork, ...troubles];
@@ -242,8 +246,8 @@ function expectProbesExplained({ failures }: Prober): void {
   const outages = webOutages(app.events(), endedByHand, Date.now())
     .filter((outage) => causes.some((cause) => cause.from <= outage.to && outage.from <= cause.to))
     .map(({ from, to }) => ({ from, to: heard(to) + NOTICE_MS }));
-  const explained = ({ endedAt, status }: Probe): boolean =>
-    status === 503 && isWithin([...handiwork, ...outages], endedAt);
+  const explained = ({ endedAt, status, error }: Probe): boolean =>
+    status === 503 && isWithin([...handiwork, ...outages], endedAt - (WAITED_MS[error] ?? 0));
   expect(failures.filter((failure) => !explained(failure))).toEqual([]);
   for (const { status, error } of failures.splice(0)) note(`explained: ${status} ${error}`);
 }
