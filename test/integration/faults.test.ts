@@ -9,7 +9,7 @@ import { Prober, type Probe } from '../support/prober';
 import { processesOf } from '../support/processes';
 import { SeededRandom } from '../support/random';
 import { SteadyApp, type Release } from '../support/steady-app';
-import { isWithin, webOutages, type Period } from '../support/web-outages';
+import { overlaps, webOutages, type Period } from '../support/web-outages';
 
 /**
  * Random user actions meet random faults, round after round; after each the installation must be what its user asked
@@ -24,8 +24,9 @@ const CONVERGENCE_MS = 30_000;
 const ROUND_MS = 90_000;
 /** From a container's end until the router and its clients have noticed. */
 const NOTICE_MS = 1_000;
-/** For so long the router waits for a dyno that has gone without a word, to connect (H19) or to answer (H12). */
-const WAITED_MS: Readonly<Record<string, number>> = { H19: 5_000, H12: 30_000 };
+/** For so long the router waits for a dyno that has gone without a word: to connect (H19, H21), to answer (H12). */
+const CONNECT_MS = 5_000;
+const FIRST_BYTE_MS = 30_000;
 /** What a request of the prober takes where all is well, at most. */
 const REQUEST_MS = 500;
 
@@ -244,12 +245,25 @@ function expectProbesExplained({ failures }: Prober): void {
   const heard = (moment: number): number =>
     absences.find(({ from, to }) => from - NOTICE_MS <= moment && moment <= to)?.to ?? moment;
   const outages = webOutages(app.events(), endedByHand, Date.now())
-    .filter((outage) => causes.some((cause) => cause.from <= outage.to && outage.from <= cause.to))
+    .filter((outage) => overlaps(causes, outage))
     .map(({ from, to }) => ({ from, to: heard(to) + NOTICE_MS }));
-  const explained = ({ endedAt, status, error }: Probe): boolean =>
-    status === 503 && isWithin([...handiwork, ...outages], endedAt - (WAITED_MS[error] ?? 0));
+  const explained = (probe: Probe): boolean =>
+    probe.status === 503 && overlaps([...handiwork, ...outages], chosen(probe));
   expect(failures.filter((failure) => !explained(failure))).toEqual([]);
   for (const { status, error } of failures.splice(0)) note(`explained: ${status} ${error}`);
+}
+
+/** When the router chose the dyno that it gave up on, or found none. */
+function chosen({ sentAt, endedAt, error }: Probe): Period {
+  switch (error) {
+    case 'H12':
+      return { from: endedAt - FIRST_BYTE_MS, to: endedAt - FIRST_BYTE_MS };
+    case 'H19':
+    case 'H21':
+      return { from: Math.max(sentAt, endedAt - CONNECT_MS), to: endedAt };
+    default:
+      return { from: endedAt, to: endedAt };
+  }
 }
 
 async function expectOneDaemonAndNothingForeignTouched(): Promise<void> {

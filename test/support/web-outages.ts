@@ -35,9 +35,9 @@ export function webOutages(
   return gaps(healthy, now);
 }
 
-/** Is the moment within one of them? */
-export function isWithin(periods: readonly Period[], moment: number): boolean {
-  return periods.some(({ from, to }) => from <= moment && moment <= to);
+/** Has it a moment in common with one of them? */
+export function overlaps(periods: readonly Period[], period: Period): boolean {
+  return periods.some(({ from, to }) => from <= period.to && period.from <= to);
 }
 
 /** Between the first of them and now. */

@@ -1,5 +1,5 @@
 import type { Event } from '../../../src/domain/event';
-import { isWithin, webOutages } from '../../support/web-outages';
+import { overlaps, webOutages } from '../../support/web-outages';
 
 let id = 0;
 function moved(at: number, dyno: string, to: string, dynoId = `id of ${dyno}`): Event {
@@ -44,7 +44,14 @@ describe('webOutages', () => {
   });
 });
 
-test('a period holds both of its ends', () => {
+test('periods overlap where they share a moment', () => {
   const periods = [{ from: 10, to: 20 }];
-  expect([9, 10, 20, 21].map((moment) => isWithin(periods, moment))).toEqual([false, true, true, false]);
+  const overlap = (from: number, to: number): boolean => overlaps(periods, { from, to });
+  expect([overlap(1, 9), overlap(1, 10), overlap(12, 13), overlap(20, 30), overlap(21, 30)]).toEqual([
+    false,
+    true,
+    true,
+    true,
+    false,
+  ]);
 });
