@@ -226,10 +226,12 @@ export class Reconciler implements DynoManager {
 
   async #converge(appId: AppId): Promise<void> {
     const { store, engine, installationId, logger } = this.#options;
+    const fresh = this.#steps.sleep.takeFresh(appId);
     if (store.apps.get(appId) === undefined) {
       await this.#removeAll(appId);
       return;
     }
+    if (fresh.length > 0) await this.#execute(fresh.map((dyno) => ({ kind: 'launch', dyno })));
     let containers: readonly ObservedContainer[] | undefined;
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       // The engine first: a row that is written meanwhile is then seen together with its missing container.

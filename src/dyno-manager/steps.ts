@@ -92,6 +92,7 @@ export class Steps {
       insert: (dyno, crashCount) => this.#insert({ ...this.#newDyno(dyno, crashCount), state: 'idle' }),
       containerOf: (dynoId) => this.#attended.get(dynoId)?.containerId,
       attend: (dyno, containerId, endpoint) => this.#attend(dyno, containerId, endpoint),
+      becomeUp: (dyno) => this.#becomeUp(dyno),
     });
   }
 

@@ -364,7 +364,7 @@ describe('planDynos with one-off dynos that have run for a day', () => {
     };
     const earlier = new Date(NOW.getTime() - 10);
     expect(plan({ ...input, now: earlier })).toEqual([]);
-    const deadline = nextDeadline({ desired: [], ...input, now: earlier });
+    const deadline = nextDeadline({ frozenMs: null, desired: [], ...input, now: earlier });
     expect(deadline?.getTime()).toBeGreaterThan(earlier.getTime());
     expect(plan({ ...input, now: deadline ?? earlier })).toEqual([{ kind: 'retire', dyno, reason: 'cycle' }]);
     const down: Dyno = { ...dyno, state: 'down' };
