@@ -270,6 +270,7 @@ async function router(): Promise<void> {
       httpsPort: config.routerHttpsPort,
     },
     certificatesDir: paths.appCertificates,
+    workers: config.routerWorkers,
     logger: createLogger({ level: config.logLevel, file: paths.routerLog }),
   });
 }

@@ -1,4 +1,4 @@
-import { homedir, userInfo } from 'node:os';
+import { availableParallelism, homedir, userInfo } from 'node:os';
 import path from 'node:path';
 import { existsSync } from 'node:fs';
 import { parseDynoSize, type DynoSizeName } from '../domain/dyno-size';
@@ -11,6 +11,8 @@ export interface Config {
   apiPort: number;
   routerHttpPort: number;
   routerHttpsPort: number;
+  /** Processes that serve requests. */
+  routerWorkers: number;
   appDomain: string;
   email: string;
   logLevel: LogLevel;
@@ -54,11 +56,15 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
+/** Each takes some 45 MB, and the router has to share the machine with the apps. */
+const MAX_DEFAULT_WORKERS = 4;
+
 const SETTINGS = {
   dataDir: setting('DYNODOCK_HOME', () => path.join(homedir(), '.dynodock'), (text) => path.resolve(text), 'Data folder'),
   apiPort: setting('DYNODOCK_API_PORT', '5700', port, 'Port of the Platform API and of git'),
   routerHttpPort: setting('DYNODOCK_HTTP_PORT', '5780', port, 'Port on which apps answer HTTP'),
   routerHttpsPort: setting('DYNODOCK_HTTPS_PORT', '5743', port, 'Port on which apps answer HTTPS'),
+  routerWorkers: setting('DYNODOCK_ROUTER_WORKERS', '0', workers, `Processes of the router; 0 = one per core, ${MAX_DEFAULT_WORKERS} at most`),
   appDomain: setting('DYNODOCK_DOMAIN', 'localhost', domain, 'Apps are reached as <app>.<domain>'),
   email: setting('DYNODOCK_EMAIL', () => `${userName()}@dynodock.localhost`, email, 'Who the local user is'),
   logLevel: setting('DYNODOCK_LOG_LEVEL', 'info', oneOf('error', 'warn', 'info', 'debug'), "The daemon's own log"),
@@ -143,6 +149,12 @@ function count(text: string): number {
   const number = Number(text);
   if (!Number.isInteger(number) || number < 0) throw new Error('not a whole number');
   return number;
+}
+
+function workers(text: string): number {
+  const number = count(text);
+  if (number > 64) throw new Error('more than 64');
+  return number === 0 ? Math.min(availableParallelism(), MAX_DEFAULT_WORKERS) : number;
 }
 
 function domain(text: string): string {

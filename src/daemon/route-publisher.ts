@@ -65,7 +65,11 @@ export class RoutePublisher {
     const defaultId = certificates.forHost(DEFAULT_HOST);
     const ids = apps.flatMap((app) => Object.values(app.certificates ?? {}));
     this.#certificateIds = new Set(defaultId === null ? ids : [...ids, defaultId]);
-    return { version: this.#version, apps, default_certificate: defaultId };
+    return {
+      version: this.#version,
+      apps,
+      ...(defaultId === null ? {} : { default_certificate: defaultId }),
+    };
   }
 }
 
@@ -92,6 +96,9 @@ function routesOf(
     certificates: certificatesOf(store, certificates, app, domains),
     maintenance: app.maintenance,
     has_code: slug !== undefined,
+    session_affinity: store.appFeatures
+      .get(app.id)
+      .some(({ name, enabled }) => name === 'http-session-affinity' && enabled),
     web_quantity: slug !== undefined && 'web' in slug.processTypes ? (web?.quantity ?? 0) : 0,
     dynos: (superseded.length > 0 ? superseded : dynos).map((dyno) => ({
       id: dyno.id,

@@ -69,7 +69,7 @@ export interface ClientExchange {
   flush(): void;
   /** Of an answer that has no body (HEAD, 204, 304) nothing is sent. false: wait for `onDrain`. */
   write(chunk: Buffer): boolean;
-  /** With part of the request still to come, that part is read off and dropped for a moment. */
+  /** What is still to come of the request does not matter any more. */
   end(rawTrailers?: readonly string[]): void;
   /** Says 101 and hands over the bare connection; `bytesWritten` goes on counting. */
   takeOver(statusMessage: string, rawHeaders: readonly string[]): TunnelSide;

@@ -20,6 +20,7 @@ import {
   clientResponseHeaders,
   dynoRequestHead,
   endToEndTrailers,
+  interimHeaders,
   switchingProtocolsHeaders,
   type Forwarded,
 } from './headers';
@@ -27,6 +28,7 @@ import { formatLogLine } from './log-line';
 import type { AppRoutes } from './protocol';
 import { clientAddressOf, readRequestHead, type RequestHead } from './request-head';
 import type { RouteIndex } from './route-table';
+import { affineDyno, affinityCookie } from './session-affinity';
 import { tunnel, type TunnelSide } from './upgrade';
 
 /** Milliseconds. Values and their meaning: Dev Center "HTTP Routing" (timeouts) and "Error Codes". */
@@ -126,7 +128,7 @@ export class Exchange implements ClientEvents, DynoEvents {
   run(): void {
     const client = this.#client;
     client.start(this);
-    if (this.#context.draining()) client.closeAfterwards();
+    if (this.#context.draining() || this.#head.fault !== null) client.closeAfterwards();
     const app = this.#context.index().find(this.#head.hostname);
     if (!app) {
       this.#answer(
@@ -203,6 +205,7 @@ export class Exchange implements ClientEvents, DynoEvents {
         const exchange = this; // eslint-disable-line @typescript-eslint/no-this-alias -- for the getter
         const outcome = this.#context.connections.connect(admission.dynos, {
           reuse: this.#reuse,
+          prefer: app.session_affinity ? affineDyno(this.#head.rawHeaders) : null,
           // Made only for a request that has to wait.
           get signal() {
             return exchange.#signal;
@@ -393,7 +396,7 @@ export class Exchange implements ClientEvents, DynoEvents {
     this.#touch();
     // The router's own word counts.
     if (status === 100 && this.#continued) return;
-    this.#client.writeInterim(status, statusMessage, clientResponseHeaders(rawHeaders, status));
+    this.#client.writeInterim(status, statusMessage, interimHeaders(rawHeaders, status));
   }
 
   onAnswer(status: number, statusMessage: string, rawHeaders: readonly string[]): void {
@@ -402,7 +405,11 @@ export class Exchange implements ClientEvents, DynoEvents {
     this.#status = status;
     this.#tellAwake();
     if (this.#context.draining()) this.#client.closeAfterwards();
-    this.#client.writeHead(status, statusMessage, clientResponseHeaders(rawHeaders, status));
+    this.#client.writeHead(
+      status,
+      statusMessage,
+      this.#withAffinity(clientResponseHeaders(rawHeaders, status)),
+    );
   }
 
   onAnswerBody(chunk: Buffer): void {
@@ -423,7 +430,8 @@ export class Exchange implements ClientEvents, DynoEvents {
 
   onUpgrade(statusMessage: string, rawHeaders: readonly string[], dyno: TunnelSide): void {
     this.#deadline.clear();
-    const client = this.#client.takeOver(statusMessage, switchingProtocolsHeaders(rawHeaders));
+    const headers = this.#withAffinity(switchingProtocolsHeaders(rawHeaders));
+    const client = this.#client.takeOver(statusMessage, headers);
     this.#tunnel = [client, dyno];
     this.#tellAwake();
     const { clock, timeouts } = this.#context;
@@ -454,6 +462,14 @@ export class Exchange implements ClientEvents, DynoEvents {
     this.#connection = null;
     this.#dynoRequest = null;
     this.#dispatch(this.#app.app_id);
+  }
+
+  /** Names the dyno in a cookie, unless the client's own does already. */
+  #withAffinity(headers: string[]): string[] {
+    const dynoId = this.#connection?.dyno.id;
+    if (this.#app?.session_affinity !== true || dynoId === undefined) return headers;
+    if (affineDyno(this.#head.rawHeaders) !== dynoId) headers.push('Set-Cookie', affinityCookie(dynoId));
+    return headers;
   }
 
   /** The first byte after a wake. */
@@ -504,7 +520,6 @@ export class Exchange implements ClientEvents, DynoEvents {
   #answer(answer: Answer): void {
     const client = this.#client;
     if (client.answering) return;
-    if (!client.complete) client.closeAfterwards();
     client.writeHead(answer.status, STATUS_CODES[answer.status] ?? '', [
       'Content-Type',
       answer.contentType,

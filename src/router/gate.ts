@@ -41,6 +41,9 @@ export interface WaitingRequest {
   at: Date;
 }
 
+/** What the daemon is told of wakes. */
+export type WakeNews = Extract<RouterMessage, { type: 'wake' | 'woken' }>;
+
 export type Release =
   /** A new table, or a place has become free: ask again. */
   'changed' | 'timeout' | 'full' | 'aborted';
@@ -48,7 +51,7 @@ export type Release =
 export interface GateOptions {
   clock: Clock;
   /** false when no daemon hears it; `daemonConnected` says it again. */
-  send: (message: RouterMessage) => boolean;
+  send: (message: WakeNews) => boolean;
   maxWaiting: number;
 }
 

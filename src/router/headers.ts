@@ -14,6 +14,9 @@ const HOP_BY_HOP = [
   'proxy-authorization',
   'proxy-connection',
   'te',
+  // Only an announcement, which trailers do without. Node throws, from where nobody can catch it, for one on a message
+  // that is not chunked on this side, be it that its sender did not chunk it or that its receiver must not get chunks.
+  'trailer',
   'transfer-encoding',
   'upgrade',
 ];
@@ -127,6 +130,12 @@ export function clientResponseHeaders(rawHeaders: readonly string[], status: num
   // A 204 has no Content-Length (RFC 9110 §8.6), and a 1xx neither.
   if (status < 200 || status === 204) (dropped ??= new Set()).add('content-length');
   return dropped === null ? flat : without(flat, dropped);
+}
+
+/** Those of an interim answer (1xx), with Via in front: it has no body and often nothing but what the dyno says. */
+export function interimHeaders(rawHeaders: readonly string[], status: number): string[] {
+  const headers = clientResponseHeaders(rawHeaders, status);
+  return [...headers.splice(-2), ...headers];
 }
 
 /** The headers of a `101`: here Connection and Upgrade are the message. */

@@ -31,8 +31,8 @@ export interface Http1Context {
 }
 
 /**
- * One client's connection. It is *idle*, then reads a *head*, then there is an *exchange* until its answer is sent and
- * its request read; then it is idle again, or *closing* (our side has ended; what the client still sends is dropped for
+ * One client's connection. It is *idle*, then reads a *head*, then there is an *exchange* until its answer is sent;
+ * then it is idle again, or *closing* (our side has ended; what the client still sends is dropped for
  * a while, since closing at once would reset the connection and could cost the client its answer, RFC 9112 §9.6). After
  * a 101 it is *handed over*. Requests sent ahead wait unread until their turn comes.
  */
@@ -146,10 +146,6 @@ export class Http1Connection implements Http1Channel, MessageHandler {
     return { socket, early };
   }
 
-  linger(): void {
-    this.context.linger.set(this.#deadline);
-  }
-
   onHead(): void {
     const parser = this.#parser;
     this.#deadline.clear();
@@ -160,15 +156,18 @@ export class Http1Connection implements Http1Channel, MessageHandler {
       this.#refuse(answer, 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n');
       return;
     }
+    // With a body the offer is ignored, as a server always may (RFC 9110 §7.8): it is then no tunnel's first bytes.
+    const offered = parser.upgrade && !parser.hasBody;
     this.#exchange = new Http1Exchange(this, {
       method: this.#method,
       target: parser.target,
       httpVersion: parser.versionMinor === 0 ? '1.0' : '1.1',
       rawHeaders: parser.rawHeaders,
       hasBody: parser.hasBody,
-      // With a body the offer is ignored, as a server always may (RFC 9110 §7.8): it is then no tunnel's first bytes.
-      upgradable: parser.upgrade && !parser.hasBody,
-      keepAlive: parser.keepAlive,
+      // HTTP/1.0 has no such offer.
+      upgradable: offered && parser.versionMinor === 1,
+      // Who asked for another protocol and did not get it may already be speaking it.
+      keepAlive: parser.keepAlive && !offered,
     });
     if (this.#ended) this.#probe(FIRST_PROBE_MS);
     this.context.onExchange(this.#exchange);
@@ -290,10 +289,10 @@ export class Http1Connection implements Http1Channel, MessageHandler {
         if (this.#state === 'idle' && this.#begun === '') this.socket.destroy();
         else this.#refuse(plainAnswer(408, 'Request timeout', 'The request did not arrive in time.'));
         return;
-      case 'exchange':
       case 'closing':
         this.socket.destroy();
         return;
+      case 'exchange':
       case 'handed over':
       case 'closed':
         return;

@@ -29,10 +29,8 @@ export interface Http1Channel {
   };
   /** Reads what was held back, if it is wanted now. */
   readOn(): void;
-  /** The exchange is over: its answer is sent and its request read. */
+  /** The answer is sent. With `keepAlive` the request is read, too. */
   over(keepAlive: boolean): void;
-  /** The answer is sent, the request not read yet: to be cut off after a moment. */
-  linger(): void;
   /** For a tunnel: the socket as it is, and what was read of it for the other side. */
   handOver(): TunnelSide;
   destroy(): void;
@@ -67,8 +65,7 @@ export class Http1Exchange implements ClientExchange {
     this.hasBody = request.hasBody;
     this.upgradable = request.upgradable;
     this.complete = !request.hasBody;
-    // Who asked for another protocol and did not get it may already be speaking it.
-    this.#keepAlive = request.keepAlive && !request.upgradable;
+    this.#keepAlive = request.keepAlive;
   }
 
   get remoteAddress(): string | undefined {
@@ -96,26 +93,23 @@ export class Http1Exchange implements ClientExchange {
 
   /** Whether more of the request may be read. */
   get wantsInput(): boolean {
-    return !this.complete && !this.#broken && (this.#flowing || this.#state === 'finished');
+    return !this.complete && !this.#broken && this.#flowing;
   }
 
   bodyCame(chunk: Buffer): void {
-    // Once the answer is sent the rest only has to be got out of the way.
-    if (this.#state !== 'finished') this.#events?.onBody(chunk);
+    this.#events?.onBody(chunk);
   }
 
   bodyEnded(rawTrailers: readonly string[]): void {
     if (this.complete) return;
     this.complete = true;
-    if (this.#state === 'finished') this.#connection.over(this.#keepAlive);
-    else this.#events?.onBodyEnd(rawTrailers);
+    this.#events?.onBodyEnd(rawTrailers);
   }
 
   bodyBroken(): void {
     this.#broken = true;
     this.#keepAlive = false;
-    if (this.#state === 'finished') this.#connection.destroy();
-    else this.#events?.onBodyBroken();
+    this.#events?.onBodyBroken();
   }
 
   drained(): void {
@@ -180,7 +174,8 @@ export class Http1Exchange implements ClientExchange {
       this.#body = 'until the end';
       this.#keepAlive = false;
     }
-    if (context.draining) this.#keepAlive = false;
+    // With part of the request still to come, where it ends would have to be found out (RFC 9112 §9.3).
+    if (context.draining || !this.complete) this.#keepAlive = false;
     if (this.#body === 'chunked') text += 'Transfer-Encoding: chunked\r\n';
     this.#add(`${text}${this.#keepAlive ? context.keepAlive : 'Connection: close\r\n'}\r\n`);
   }
@@ -253,11 +248,7 @@ export class Http1Exchange implements ClientExchange {
     if (this.#state !== 'ended') return;
     this.#state = 'finished';
     this.#events?.onFinish();
-    if (this.complete || this.#broken) this.#connection.over(this.#keepAlive);
-    else {
-      this.#connection.linger();
-      this.#connection.readOn();
-    }
+    this.#connection.over(this.#keepAlive);
   }
 }
 

@@ -3,8 +3,8 @@ import { LlhttpParser, WINDOW, type MessageKind, type Notes, type Step } from '.
 /** A head is read by this much at a time; most are smaller, and a body behind it need not be copied. */
 const HEAD_WINDOW = 4096;
 
-/** Trailers of one message, names and values. */
-const MAX_TRAILER_BYTES = 64 * 1024;
+/** What may come between two bytes of a chunked body, or behind the last: chunk extensions, trailers. Node's limit. */
+const MAX_OVERHEAD_BYTES = 16 * 1024;
 
 /** What is wrong with a message. `length`: its Content-Length. `size`: its head or trailers. */
 export type MessageFault = 'malformed' | 'length' | 'size';
@@ -48,12 +48,10 @@ export class MessageParser implements Notes {
   #headBytes = 0;
   #headDone = false;
   #left = 0;
-  /** The last two bytes of what was read of the head. */
-  #tail = '';
   /** As far as read; null once judged. */
   #firstLine: string | null = '';
   #trailers: string[] | null = null;
-  #trailerBytes = 0;
+  #overheadBytes = 0;
 
   // Of the window that llhttp is reading.
   #input: Buffer = Buffer.alloc(0);
@@ -118,10 +116,9 @@ export class MessageParser implements Notes {
     this.#state = 'head';
     this.#headBytes = 0;
     this.#headDone = false;
-    this.#tail = '';
     this.#firstLine = '';
     this.#trailers = null;
-    this.#trailerBytes = 0;
+    this.#overheadBytes = 0;
     this.#last = 'none';
     this.target = '';
     this.statusMessage = '';
@@ -140,7 +137,7 @@ export class MessageParser implements Notes {
     while (at < chunk.length) {
       const step = this.#run(chunk, at, Math.min(chunk.length, at + HEAD_WINDOW));
       const end = this.#llhttp.position;
-      if (this.#kind === 'request' && this.#isLenient(at, end)) this.fault = 'malformed';
+      if (this.#kind === 'request' && !this.#isHttp(at, end)) this.fault = 'malformed';
       this.#headBytes += end - at;
       at = end;
       if (step === 'error') return this.#broken(this.#faultOf());
@@ -160,13 +157,20 @@ export class MessageParser implements Notes {
     while (at < chunk.length) {
       const spans = (this.#spans = [] as number[]);
       const step = this.#run(chunk, at, Math.min(chunk.length, at + WINDOW));
+      let read = at;
       at = this.#llhttp.position;
       if (step === 'complete') this.#state = 'complete';
       for (let i = 0; i + 1 < spans.length; i += 2) {
-        handler.onBody(part(chunk, spans[i] as number, spans[i + 1] as number));
+        const [start, end] = [spans[i] as number, spans[i + 1] as number];
+        this.#overheadBytes += start - read;
+        if (this.#overheadBytes > MAX_OVERHEAD_BYTES) return this.#broken('size');
+        this.#overheadBytes = 0;
+        handler.onBody(part(chunk, start, end));
+        read = end;
       }
       if (step === 'error') return this.#broken(this.#faultOf());
-      if (this.#trailerBytes > MAX_TRAILER_BYTES) return this.#broken('size');
+      this.#overheadBytes += at - read;
+      if (this.#overheadBytes > MAX_OVERHEAD_BYTES) return this.#broken('size');
       if (step === 'more') continue;
       trimValues(this.#trailers ?? []);
       handler.onComplete(this.#trailers ?? NONE);
@@ -183,19 +187,13 @@ export class MessageParser implements Notes {
     return this.#llhttp.execute(chunk, from, to, this);
   }
 
-  /**
-   * What llhttp lets through in a request's head and others may read differently: a folded line (RFC 9112 §5.2), and
-   * another protocol's name before the version.
-   */
-  #isLenient(from: number, to: number): boolean {
-    const text = this.#tail + this.#textOf(from, to);
-    this.#tail = text.slice(-2);
-    if (text.includes('\r\n ') || text.includes('\r\n\t')) return true;
-    if (this.#firstLine === null) return false;
-    const line = this.#firstLine + (this.#firstLine === '' ? text : this.#textOf(from, to));
+  /** llhttp does not mind another protocol's name before the version. */
+  #isHttp(from: number, to: number): boolean {
+    if (this.#firstLine === null) return true;
+    const line = this.#firstLine + this.#textOf(from, to);
     const end = line.indexOf('\r\n');
     this.#firstLine = end === -1 ? line : null;
-    return end !== -1 && !line.startsWith('HTTP/', end - 'HTTP/1.1'.length);
+    return end === -1 || line.startsWith('HTTP/', end - 'HTTP/1.1'.length);
   }
 
   #faultOf(): MessageFault {
@@ -236,7 +234,6 @@ export class MessageParser implements Notes {
   #note(what: 'name' | 'value', from: number, to: number): void {
     const text = this.#textOf(from, to);
     const fields = this.#headDone ? (this.#trailers ??= []) : this.rawHeaders;
-    if (this.#headDone) this.#trailerBytes += text.length;
     // One that began in the window before goes on.
     if (this.#last === what) fields.push((fields.pop() ?? '') + text);
     else fields.push(text);
@@ -268,8 +265,6 @@ export class MessageParser implements Notes {
     let length: number | null = null;
     for (let i = 0; i + 1 < headers.length; i += 2) {
       const name = headers[i] as string;
-      // llhttp lets this through.
-      if (name === '') this.fault = 'malformed';
       if (name.length === 14 && name.toLowerCase() === 'content-length') length = Number(headers[i + 1]);
       else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') {
         coding = coding === null ? (headers[i + 1] as string) : `${coding}, ${headers[i + 1] as string}`;

@@ -32,7 +32,12 @@ export function parseDaemonMessage(line: string): DaemonMessage {
 
 /** One line from the router, checked. Throws MessageError. */
 export function parseRouterMessage(line: string): RouterMessage {
-  const message = record(json(line), 'message');
+  return readRouterMessage(json(line));
+}
+
+/** Throws MessageError. */
+export function readRouterMessage(value: unknown): RouterMessage {
+  const message = record(value, 'message');
   switch (message.type) {
     case 'hello':
       return {
@@ -89,11 +94,10 @@ export function readRouteTable(value: unknown): RouteTable {
   return {
     version: integer(table.version, 'version'),
     apps: array(table.apps, 'apps').map(readApp),
-    // Neither is in tables of the time before https.
-    default_certificate:
-      table.default_certificate == null
-        ? null
-        : certificateId(table.default_certificate, 'default_certificate'),
+    // Not in tables of the time before https, and so are certificates.
+    ...(table.default_certificate == null
+      ? {}
+      : { default_certificate: certificateId(table.default_certificate, 'default_certificate') }),
   };
 }
 
@@ -103,9 +107,10 @@ function readApp(value: unknown): AppRoutes {
     app_id: text(app.app_id, 'app_id'),
     app_name: text(app.app_name, 'app_name'),
     hosts: array(app.hosts, 'hosts').map((host) => text(host, 'host')),
-    certificates: app.certificates === undefined ? {} : readCertificates(app.certificates),
+    ...(app.certificates === undefined ? {} : { certificates: readCertificates(app.certificates) }),
     maintenance: flag(app.maintenance, 'maintenance'),
     has_code: flag(app.has_code, 'has_code'),
+    session_affinity: flag(app.session_affinity, 'session_affinity'),
     web_quantity: integer(app.web_quantity, 'web_quantity'),
     dynos: array(app.dynos, 'dynos').map(readDyno),
     quota_exhausted: flag(app.quota_exhausted, 'quota_exhausted'),
@@ -171,19 +176,19 @@ function json(line: string): unknown {
   }
 }
 
-function record(value: unknown, what: string): Record<string, unknown> {
+export function record(value: unknown, what: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new MessageError(`${what} is not an object`);
   }
   return value as Record<string, unknown>;
 }
 
-function array(value: unknown, what: string): unknown[] {
+export function array(value: unknown, what: string): unknown[] {
   if (!Array.isArray(value)) throw new MessageError(`${what} is not a list`);
   return value;
 }
 
-function text(value: unknown, what: string): string {
+export function text(value: unknown, what: string): string {
   if (typeof value !== 'string') throw new MessageError(`${what} is not a string`);
   return value;
 }
@@ -192,12 +197,12 @@ function textOrNull(value: unknown, what: string): string | null {
   return value === null ? null : text(value, what);
 }
 
-function flag(value: unknown, what: string): boolean {
+export function flag(value: unknown, what: string): boolean {
   if (typeof value !== 'boolean') throw new MessageError(`${what} is not a boolean`);
   return value;
 }
 
-function integer(value: unknown, what: string): number {
+export function integer(value: unknown, what: string): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
     throw new MessageError(`${what} is not a whole number`);
   }

@@ -75,8 +75,8 @@ export interface RouterLogLine {
 export interface RouteTable {
   version: number;
   apps: AppRoutes[];
-  /** For TLS clients that name no host, or one that nobody has; absent or null = none, and they are turned away. */
-  default_certificate?: string | null;
+  /** For TLS clients that name no host, or one that nobody has; absent = none, and they are turned away. */
+  default_certificate?: string;
 }
 
 export interface AppRoutes {
@@ -92,6 +92,8 @@ export interface AppRoutes {
   maintenance: boolean;
   /** A release with code exists; without one the app is blank (H81). */
   has_code: boolean;
+  /** The app's feature `http-session-affinity`: a client stays with its dyno. */
+  session_affinity: boolean;
   /** Wanted number of web dynos; 0 or no web process type = H14. */
   web_quantity: number;
   dynos: RouteDyno[];

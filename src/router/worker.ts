@@ -6,11 +6,12 @@ import type { ClientExchange } from './client';
 import { Deadlines } from './deadlines';
 import { DynoConnections } from './dyno-connections';
 import { Exchange, type ExchangeContext, type RouterTimeouts } from './exchange';
-import { Gate, isRoutable } from './gate';
+import { Gate, isRoutable, type WakeNews } from './gate';
 import { Http1Server } from './http1-server';
 import { Http2Server } from './http2-server';
 import type { RouterLimits } from './limits';
-import type { AppRoutes, RouterLogLine, RouterMessage, RouteTable } from './protocol';
+import { timestamps } from './log-line';
+import type { AppRoutes, RouterLogLine, RouteTable } from './protocol';
 import { EMPTY_TABLE, RouteIndex } from './route-table';
 import { TlsTermination, type TlsSettings } from './tls-termination';
 
@@ -25,7 +26,7 @@ export interface RouterWorkerOptions {
   random: () => number;
   log: (line: RouterLogLine) => void;
   /** What the gate has to say of wakes. false when no daemon hears it; `daemonConnected` says it again. */
-  wake: (message: RouterMessage) => boolean;
+  wakes: (message: WakeNews) => boolean;
   /** An app has had no traffic here for long. */
   quiet: (appId: string) => void;
 }
@@ -55,7 +56,7 @@ export class RouterWorker {
   constructor(options: RouterWorkerOptions) {
     this.#options = options;
     const { clock, timeouts, limits } = options;
-    this.#gate = new Gate({ clock, send: options.wake, maxWaiting: limits.waitingPerApp });
+    this.#gate = new Gate({ clock, send: options.wakes, maxWaiting: limits.waitingPerApp });
     this.#activity = new Activity({
       clock,
       onQuiet: options.quiet,
@@ -70,6 +71,7 @@ export class RouterWorker {
       keepAliveMs: timeouts.dynoKeepAliveMs,
       maxIdlePerDyno: limits.idleConnectionsPerDyno,
     });
+    const timestamp = timestamps();
     this.#context = {
       clock,
       timeouts,
@@ -82,7 +84,7 @@ export class RouterWorker {
       draining: () => this.#state !== 'serving',
       enter: (app) => this.#enter(app),
       leave: (appId) => this.#leave(appId),
-      log: (app_id, at, text) => options.log({ app_id, at: at.toISOString(), text }),
+      log: (app_id, at, text) => options.log({ app_id, at: timestamp(at), text }),
       ended: (exchange) => this.#exchanges.delete(exchange),
       failed: (exchange, error) => this.#failed(exchange, error),
     };
@@ -131,6 +133,11 @@ export class RouterWorker {
         exchange.closeTunnel();
       }
     }
+  }
+
+  /** Ids of the apps that are parked. */
+  get parked(): string[] {
+    return this.#activity.parked;
   }
 
   /** Holds the app's requests from now on, so that it can be put to sleep, if nothing is under way. */

@@ -11,6 +11,7 @@ import { aTable, anApp, eventually, RouterBench } from './router-client';
 export class HttpsBench extends RouterBench {
   ca!: TestCertificate;
   readonly #clients: TLSSocket[] = [];
+  readonly #sessions = new Map<TLSSocket, Buffer>();
   #default: string | undefined;
 
   override async start(more: Partial<RouterOptions> = {}): Promise<this> {
@@ -64,12 +65,19 @@ export class HttpsBench extends RouterBench {
       ...more,
     });
     this.#clients.push(socket);
+    socket.on('session', (session: Buffer) => this.#sessions.set(socket, session));
     await new Promise<void>((resolve, reject) => {
       socket.once('secureConnect', resolve);
       socket.once('error', reject);
     });
     socket.on('error', () => undefined);
     return socket;
+  }
+
+  /** To be resumed: TLS 1.2 sends it within the handshake, 1.3 some time after. */
+  async sessionOf(socket: TLSSocket): Promise<Buffer> {
+    await eventually(() => this.#sessions.has(socket), 'a session');
+    return this.#sessions.get(socket)!;
   }
 
   /** Sends one request on a connection of its own and answers with all that came back. */

@@ -703,7 +703,7 @@ describe('what is the same for all', () => {
 describe('app features', () => {
   test('that are not there are not found', async () => {
     const features = (await api.get('/apps/demo/features')).body as { name: string }[];
-    expect(features.map(({ name }) => name)).toEqual(['preboot']);
+    expect(features.map(({ name }) => name)).toEqual(['http-session-affinity', 'preboot']);
     expectError(await api.get('/apps/demo/features/x'), 404, 'not_found');
     expectError(await api.patch('/apps/demo/features/x', { enabled: true }), 404, 'not_found');
     expectError(await api.patch('/apps/demo/features/x', { enabled: 'yes' }), 422, 'invalid_params');

@@ -57,7 +57,7 @@ async function answerOf(stream: ClientHttp2Stream): Promise<Answer> {
     answer.headers = headers;
   });
   stream.on('data', (chunk: Buffer) => (answer.body += chunk.toString('latin1')));
-  stream.on('trailers', (trailers) => (answer.trailers = trailers));
+  stream.on('trailers', (trailers: IncomingHttpHeaders) => (answer.trailers = trailers));
   stream.on('error', () => undefined);
   await eventually(() => stream.closed && (stream.readableEnded || stream.destroyed), 'the stream closes');
   answer.code = stream.rstCode;
