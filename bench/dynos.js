@@ -5,16 +5,13 @@
 // Starts an installation of its own on free ports. What it measures of it is measured of plain containers as well, in
 // the same run, by turns, through the engine's API: the same image, command, limits and bridge. Removes everything
 // again.
-const { randomUUID } = require('node:crypto');
-const { once } = require('node:events');
-const { cpSync, readFileSync, readdirSync } = require('node:fs');
-const { connect } = require('node:net');
+const { readFileSync, readdirSync } = require('node:fs');
 const os = require('node:os');
-const path = require('node:path');
 const { setTimeout: delay } = require('node:timers/promises');
-const Docker = require('dockerode');
-const { Installation, ROOT } = require('./support/installation');
+const { deployExample, seedApps } = require('./support/apps');
+const { Installation } = require('./support/installation');
 const { describeLoad, median, percentile, until } = require('./support/measure');
+const { PlainContainers } = require('./support/plain-containers');
 
 const SAMPLES = 15;
 const SCALE_TO = 20;
@@ -34,21 +31,22 @@ async function main() {
   const bench = new Dynos();
   try {
     await bench.start();
-    await bench.deploy();
-    const baseline = await bench.describeDyno();
+    await deployExample(bench, APP, 'hello-node');
+    await bench.untilStates(['up']);
+    await bench.plain.describeDyno(bench.installationId);
 
-    const starts = await bench.compareStarts(baseline);
+    const starts = await bench.compareStarts();
     const scaled = await bench.measureScaling();
-    const plain = await bench.measurePlainContainers(baseline);
+    const plain = await bench.measurePlainContainers();
     bench.settings.DYNODOCK_READY_SANDBOXES = '0';
     await bench.restart();
-    const bare = await bench.compareStarts(baseline);
+    const bare = await bench.compareStarts();
     delete bench.settings.DYNODOCK_READY_SANDBOXES;
 
     await bench.api('PATCH', `/apps/${APP}/formation/web`, { quantity: 0 });
     await bench.untilStates([]);
     await bench.stop();
-    bench.seedApps();
+    seedApps(bench, { model: APP, count: APPS - 1, asleep: false });
     bench.settings.DYNODOCK_LOG_LEVEL = 'debug';
     await bench.start();
     const idle = await bench.measureIdle();
@@ -74,27 +72,11 @@ async function main() {
 }
 
 class Dynos extends Installation {
-  docker = new Docker();
+  plain = new PlainContainers();
 
   async restart() {
     await this.stop();
     await this.start();
-  }
-
-  async deploy() {
-    const repository = path.join(this.directory, 'repository');
-    await this.api('POST', '/apps', { name: APP });
-    cpSync(path.join(ROOT, 'examples', 'hello-node'), repository, { recursive: true });
-    await this.git(repository, 'init', '--quiet', '--initial-branch=main');
-    await this.git(repository, 'add', '--all');
-    await this.git(repository, 'commit', '--quiet', '--message', 'First');
-    await this.git(
-      repository,
-      'push',
-      `https://localhost:${this.apiPort}/${APP}.git`,
-      'HEAD:refs/heads/main',
-    );
-    await this.untilStates(['up']);
   }
 
   /** Until the dynos there are, those on their way out included, are in these states. */
@@ -103,33 +85,13 @@ class Dynos extends Installation {
     return until(`dynos ${states.join(' ')}`, PATIENCE_MS, () => rows.all().join(' ') === states.join(' '));
   }
 
-  /** What a plain container needs to be the same as the dyno. */
-  async describeDyno() {
-    const [found] = await this.docker.listContainers({
-      filters: { label: [`dynodock.installation=${this.installationId}`, 'dynodock.role=dyno'] },
-    });
-    const { Config, HostConfig } = await this.docker.getContainer(found.Id).inspect();
-    return {
-      Image: Config.Image,
-      Entrypoint: Config.Entrypoint,
-      Env: Config.Env,
-      // Found when everything is removed, and of no concern to the daemon.
-      Labels: { 'dynodock.installation': this.installationId, 'dynodock.role': 'bench' },
-      HostConfig: {
-        ...HostConfig,
-        NetworkMode: `dynodock-${this.installationId.slice(0, 8)}`,
-        LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '2' } },
-      },
-    };
-  }
-
   /** Milliseconds of each start, ours and a plain container's by turns. */
-  async compareStarts(baseline) {
+  async compareStarts() {
     const ours = [];
     const plain = [];
     for (let sample = -1; sample < SAMPLES; sample += 1) {
       await delay(LULL_MS);
-      const [our, other] = [await this.measureRestart(), await this.measurePlainStart(baseline)];
+      const [our, other] = [await this.measureRestart(), await this.measurePlainStart()];
       if (sample < 0) continue;
       ours.push(our);
       plain.push(other);
@@ -175,70 +137,32 @@ class Dynos extends Installation {
     });
   }
 
-  async measurePlainStart(baseline) {
+  async measurePlainStart() {
     const startedAt = performance.now();
-    const container = await this.startPlain(baseline, 5000);
+    const { container } = await this.plain.start(5000);
     const took = performance.now() - startedAt;
     await container.remove({ force: true });
     return took;
   }
 
-  async measurePlainContainers(baseline) {
+  async measurePlainContainers() {
     const startedAt = performance.now();
     const containers = [];
     const worker = async () => {
       while (containers.length < SCALE_TO) {
         const index = containers.push(undefined) - 1;
-        containers[index] = await this.startPlain(baseline, 5000 + index);
+        containers[index] = await this.plain.start(5000 + index);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
     const took = performance.now() - startedAt;
-    for (const container of containers) await container.remove({ force: true });
+    for (const { container } of containers) await container.remove({ force: true });
     return took;
-  }
-
-  /** Resolves once it accepts connections. */
-  async startPlain(baseline, port) {
-    const env = [...baseline.Env.filter((entry) => !entry.startsWith('PORT=')), `PORT=${port}`];
-    const container = await this.docker.createContainer({ ...baseline, Env: env });
-    await container.start();
-    const { NetworkSettings } = await container.inspect();
-    const [{ IPAddress: host }] = Object.values(NetworkSettings.Networks);
-    await until('a plain container', PATIENCE_MS, () => accepts(host, port));
-    return container;
-  }
-
-  /** Many apps with code and without dynos, straight into the database of the stopped daemon. */
-  seedApps() {
-    const { Store } = require('../dist/store/store');
-    const store = Store.open(path.join(this.data, 'dynodock.sqlite'));
-    try {
-      const app = store.apps.findByName(APP);
-      const release = store.releases.current(app.id);
-      const slug = store.slugs.get(release.slugId);
-      const [formation] = store.formations.of(app.id);
-      const [domain] = store.domainNames.of(app.id);
-      for (let number = 1; number < APPS; number += 1) {
-        const name = `${APP}-${number}`;
-        const [appId, slugId] = [randomUUID(), randomUUID()];
-        store.transaction(() => {
-          store.apps.insert({ ...app, id: appId, name });
-          store.domainNames.insert({ ...domain, id: randomUUID(), appId, hostname: `${name}.localhost` });
-          store.slugs.insert({ ...slug, id: slugId, appId });
-          store.releases.insert({ ...release, id: randomUUID(), appId, slugId });
-          store.formations.save({ ...formation, id: randomUUID(), appId, quantity: 0 });
-        });
-      }
-    } finally {
-      store.close();
-    }
   }
 
   async measureIdle() {
     // Resyncs come half past each minute: one shall be in the time that is measured.
     await delay(((75 - new Date().getSeconds()) % 60) * 1000);
-    const router = this.routerPid();
     const before = cpuSeconds(this.daemon.pid);
     await delay(IDLE_MS);
     const cpuPercent = ((cpuSeconds(this.daemon.pid) - before) / (IDLE_MS / 1000)) * 100;
@@ -249,36 +173,34 @@ class Dynos extends Installation {
       .filter(({ apps }) => apps === APPS)
       .map(({ durationMs }) => durationMs);
     if (resyncs.length < 2) throw new Error(`no resync was logged:\n${this.output.slice(-2000)}`);
-    return { cpuPercent, resyncs, daemonMb: rssMb(this.daemon.pid), routerMb: rssMb(router) };
+    return {
+      cpuPercent,
+      resyncs,
+      daemonMb: rssMb(this.daemon.pid),
+      routerMb: sum(this.routerPids().map(rssMb)),
+    };
   }
 
-  routerPid() {
-    const pid = readdirSync('/proc').find((entry) => {
+  /** Its primary process and its workers. */
+  routerPids() {
+    const pids = readdirSync('/proc').filter((entry) => {
       if (!/^\d+$/.test(entry)) return false;
       try {
         return (
-          readFileSync(`/proc/${entry}/cmdline`, 'utf8').endsWith('\0router\0') &&
+          /\0(router|[^\0]*\/worker-process)\0$/.test(readFileSync(`/proc/${entry}/cmdline`, 'utf8')) &&
           readFileSync(`/proc/${entry}/environ`, 'utf8').includes(`DYNODOCK_HOME=${this.data}\0`)
         );
       } catch {
         return false; // It has ended meanwhile.
       }
     });
-    if (pid === undefined) throw new Error('no router');
-    return Number(pid);
+    if (pids.length === 0) throw new Error('no router');
+    return pids.map(Number);
   }
 }
 
-async function accepts(host, port) {
-  const socket = connect({ host, port });
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false; // Not yet.
-  } finally {
-    socket.destroy();
-  }
+function sum(numbers) {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 /** User and system time, the 14th and 15th field of proc(5)'s stat. */

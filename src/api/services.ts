@@ -8,11 +8,13 @@ import type { Authorizations } from '../platform/authorizations/authorizations';
 import type { BuildpackInstallations } from '../platform/buildpack-installations/buildpack-installations';
 import type { ConfigVarsService } from '../platform/config-vars/config-vars';
 import type { Domains } from '../platform/domains/domains';
+import type { DynoHours } from '../platform/dyno-hours/dyno-hours';
 import type { Dynos } from '../platform/dynos/dynos';
 import type { OneOffService } from '../platform/dynos/one-offs';
 import type { FormationService } from '../platform/formation/formation';
 import type { LogSessions } from '../platform/log-sessions/log-sessions';
 import type { Releases } from '../platform/releases/releases';
+import type { Sleep } from '../platform/sleep/sleep';
 import type { Slugs } from '../platform/slugs/slugs';
 
 /** The use cases behind the endpoints. */
@@ -25,11 +27,13 @@ export interface ApiServices {
   buildpackInstallations: BuildpackInstallations;
   configVars: ConfigVarsService;
   domains: Domains;
+  dynoHours: DynoHours;
   dynos: Dynos;
   formation: FormationService;
   logSessions: LogSessions;
   oneOffs: OneOffService;
   releases: Releases;
+  sleep: Sleep;
   slugs: Slugs;
 }
 

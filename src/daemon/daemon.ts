@@ -27,11 +27,13 @@ import type { PlatformContext } from '../platform/context';
 import { Domains } from '../platform/domains/domains';
 import { Attachments } from '../platform/dynos/attachments';
 import { DeployWatch } from '../platform/dynos/deploy-watch';
+import { DynoHours } from '../platform/dyno-hours/dyno-hours';
 import { Dynos } from '../platform/dynos/dynos';
 import { OneOffService } from '../platform/dynos/one-offs';
 import { FormationService } from '../platform/formation/formation';
 import { LogSessions } from '../platform/log-sessions/log-sessions';
 import { Releases } from '../platform/releases/releases';
+import { Sleep } from '../platform/sleep/sleep';
 import { Slugs } from '../platform/slugs/slugs';
 import { Rendezvous } from '../rendezvous/rendezvous';
 import type { RouterLogLine } from '../router/protocol';
@@ -157,13 +159,20 @@ export class Daemon {
         this.#router.once('exit', () => this.#routerEnded.abort());
       },
       onLogLines: (lines) => appendRouterLines(logplex, lines),
-      // Nothing sleeps yet, so that nothing has to be woken: see docs/adr.
-      onWake: (wake) =>
-        logger.warn('the router asks to wake an app that does not sleep', { app: wake.app_id }),
+      onWake: ({ app_id, method, path, request_id: requestId, fwd, at }) =>
+        sleep.wakeFor(app_id as AppId, { method, path, requestId, fwd }, new Date(at)),
+      onWoken: ({ appId, at, held }) => sleep.ledger.answered(appId as AppId, at, held),
+      onIdle: (appId) => sleep.quiet(appId as AppId),
       clock,
       logger: logger.child({ component: 'router-link' }),
     });
-    const routes = new RoutePublisher({ store, clock, publish: (table) => link.publish(table) });
+    const routes = new RoutePublisher({
+      store,
+      clock,
+      sleep: config.sleep,
+      quotaExhausted: () => dynoHours.exhausted,
+      publish: (table) => link.publish(table),
+    });
     const changes = new Signal<AppId>();
     changes.subscribe(() => routes.changed());
     const changed = (appId: AppId): void => changes.emit(appId);
@@ -184,6 +193,7 @@ export class Daemon {
       concurrency: RECONCILED_AT_ONCE,
       readySandboxes: config.readySandboxes,
       cycleMs: config.cycleMs,
+      sleep: config.sleep,
       sandboxImage: stackImages['heroku-24'].run,
       ...trust,
     });
@@ -203,6 +213,10 @@ export class Daemon {
       },
       changed,
     };
+    const sleep: Sleep = new Sleep(context, { policy: config.sleep, router: link });
+    changes.subscribe((appId) => sleep.ledger.changed(appId));
+    const dynoHours: DynoHours = new DynoHours(context, { poolMs: config.dynoHoursMs });
+    changes.subscribe((appId) => dynoHours.changed(appId));
     const account = new AccountService(context);
     ensureToken(account, paths, config);
 
@@ -268,11 +282,13 @@ export class Daemon {
         buildpackInstallations: new BuildpackInstallations(context),
         configVars: new ConfigVarsService(context, releases),
         domains: new Domains(context),
+        dynoHours,
         dynos: new Dynos(context),
         formation: new FormationService(context),
         logSessions: new LogSessions(context),
         oneOffs: new OneOffService(context, attachments),
         releases,
+        sleep,
         slugs: new Slugs(context),
       },
       tls,
@@ -288,6 +304,7 @@ export class Daemon {
     const scheduler = new Scheduler(
       [
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
+        { name: 'dyno hours', cron: '*/10 * * * * *', run: () => dynoHours.look() },
         { name: 'leftover builds', cron: '*/5 * * * * *', run: () => builder.removeLeftovers() },
       ],
       logger.child({ component: 'scheduler' }),
@@ -310,6 +327,8 @@ export class Daemon {
           return link.stop();
         },
       },
+      { name: 'dyno hours', start: () => dynoHours.start(), stop: () => dynoHours.stop() },
+      { name: 'wake ledger', stop: () => sleep.ledger.stop() },
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },

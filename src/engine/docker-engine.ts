@@ -2,6 +2,7 @@ import { release } from 'node:os';
 import http, { type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { Writable, type Duplex, type Readable } from 'node:stream';
+import { inspect } from 'node:util';
 import Docker from 'dockerode';
 import {
   fromInspect,
@@ -231,6 +232,30 @@ export class DockerEngine implements ContainerEngine {
     await this.#bounded(`send ${signal} to container ${id}`, (abortSignal) =>
       this.#docker.getContainer(id).kill({ signal, abortSignal }),
     );
+  }
+
+  async pause(id: ContainerId): Promise<void> {
+    await this.#bounded(`pause container ${id}`, (abortSignal) =>
+      this.#docker.getContainer(id).pause({ abortSignal }),
+    ).catch(async (error: unknown) => this.#acceptIf('paused', id, error));
+  }
+
+  async unpause(id: ContainerId): Promise<void> {
+    await this.#bounded(`unpause container ${id}`, (abortSignal) =>
+      this.#docker.getContainer(id).unpause({ abortSignal }),
+    ).catch(async (error: unknown) => this.#acceptIf('running', id, error));
+  }
+
+  /** Engines say in many words that nothing was to be done (Docker with status 500): its state says it for sure. */
+  async #acceptIf(wanted: ContainerInfo['state'], id: ContainerId, error: unknown): Promise<void> {
+    if (error instanceof EngineError && (error.kind === 'not_found' || error.kind === 'unreachable'))
+      throw error;
+    const { state } = await this.inspect(id);
+    if (state === wanted) return;
+    if (state === 'exited' || state === 'created') {
+      throw new EngineError('not_running', `container ${id} is not running`, { cause: error });
+    }
+    throw error;
   }
 
   async remove(id: ContainerId): Promise<void> {
@@ -897,7 +922,7 @@ function connect(address: EngineAddress): Docker {
         };
   const secure = !('socketPath' in address) && address.tls !== undefined;
   const blank = {
-    agent: failingWithAnswers(secure ? new https.Agent() : new http.Agent()),
+    agent: shownBriefly(failingWithAnswers(secure ? new https.Agent() : new http.Agent())),
     socketPath: undefined,
     host: undefined,
     port: undefined,
@@ -912,6 +937,14 @@ function connect(address: EngineAddress): Docker {
   } catch (error) {
     throw toEngineError('prepare the connection to the engine', error);
   }
+}
+
+/**
+ * docker-modem describes each request for its debug log before it asks whether anybody wants that, with all that can be
+ * reached from the agent: every open connection. That is milliseconds for a few, and half of a busy daemon's time.
+ */
+function shownBriefly(agent: http.Agent): http.Agent {
+  return Object.assign(agent, { [inspect.custom]: () => '[Agent]' });
 }
 
 /**

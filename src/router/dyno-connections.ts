@@ -38,14 +38,15 @@ export class DynoConnections {
 
   /**
    * Connects to one of `dynos`, trying others while one refuses or does not answer. With `reuse` an idle connection
-   * will do; it is there at once.
+   * will do; it is there at once. `prefer` is the id of the dyno to be tried first, if it is there.
    */
   connect(
     dynos: readonly RoutableDyno[],
-    options: { reuse: boolean; signal: AbortSignal },
+    options: { reuse: boolean; prefer?: string | null; signal: AbortSignal },
   ): ConnectOutcome | Promise<ConnectOutcome> {
     const left = this.#usable(dynos);
-    const first = Math.floor(this.#options.random() * left.length);
+    const preferred = options.prefer == null ? -1 : left.findIndex(({ id }) => id === options.prefer);
+    const first = preferred === -1 ? Math.floor(this.#options.random() * left.length) : preferred;
     const dyno = left[first];
     if (dyno === undefined) {
       const now = this.#options.clock.now().getTime();

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { sleep, type Clock } from '../lib/clock';
+import type { Activity, AppActivity } from './activity';
 import type { ClientEvents, ClientExchange } from './client';
 import { Deadline, type Deadlines } from './deadlines';
 import type { DynoConnection } from './dyno-connection';
@@ -14,7 +15,7 @@ import {
   type Answer,
   type RouterError,
 } from './errors';
-import { admit, type Gate } from './gate';
+import { admit, type Admission, type Gate } from './gate';
 import {
   clientResponseHeaders,
   dynoRequestHead,
@@ -27,6 +28,7 @@ import { formatLogLine } from './log-line';
 import type { AppRoutes } from './protocol';
 import { clientAddressOf, readRequestHead, type RequestHead } from './request-head';
 import type { RouteIndex } from './route-table';
+import { affineDyno, affinityCookie } from './session-affinity';
 import { tunnel, type TunnelSide } from './upgrade';
 
 /** Milliseconds. Values and their meaning: Dev Center "HTTP Routing" (timeouts) and "Error Codes". */
@@ -56,6 +58,7 @@ export interface ExchangeContext {
   clock: Clock;
   timeouts: RouterTimeouts;
   gate: Gate;
+  activity: Activity;
   connections: DynoConnections;
   /** From the whole request sent to the first byte back. */
   firstByte: Deadlines;
@@ -92,6 +95,10 @@ export class Exchange implements ClientEvents, DynoEvents {
 
   #app: AppRoutes | null = null;
   #entered = false;
+  /** Of its app, while it counts as one of its requests. */
+  #activity: AppActivity | null = null;
+  /** It waited for a dyno that slept. */
+  #woke = false;
   #continued = false;
   /** A kept connection will do. */
   #reuse: boolean;
@@ -152,7 +159,12 @@ export class Exchange implements ClientEvents, DynoEvents {
     this.#client.destroy();
   }
 
-  /** The router stops: a tunnel never ends by itself, a request does. */
+  /** The app to which it has become a tunnel. */
+  get tunnelTo(): string | null {
+    return this.#tunnel !== null && !this.#done ? (this.#app?.app_id ?? null) : null;
+  }
+
+  /** For a tunnel that would never end by itself: the router stops, or the dyno sleeps. */
   closeTunnel(): void {
     if (this.#tunnel === null) return;
     const [client, dyno] = this.#tunnel;
@@ -171,7 +183,9 @@ export class Exchange implements ClientEvents, DynoEvents {
       return;
     }
     this.#app = app;
-    const admission = admit(app);
+    const parked = this.#context.activity.isParked(appId);
+    const admission: Admission = parked ? { kind: 'hold', wake: false } : admit(app);
+    if (admission.kind !== 'refuse') this.#countIn(appId);
     switch (admission.kind) {
       case 'refuse':
         this.#fail(routerError(admission.code));
@@ -181,13 +195,16 @@ export class Exchange implements ClientEvents, DynoEvents {
         return;
       case 'dispatch': {
         if (!this.#entered && !this.#context.enter(app)) {
-          this.#fail(routerError('H11'));
+          // More waited for the wake than a dyno takes at a time: they go on one by one, latecomers behind them.
+          if (this.#woke || this.#context.gate.waiting(appId) > 0) this.#guard(this.#hold(appId, false));
+          else this.#fail(routerError('H11'));
           return;
         }
         this.#entered = true;
         const exchange = this; // eslint-disable-line @typescript-eslint/no-this-alias -- for the getter
         const outcome = this.#context.connections.connect(admission.dynos, {
           reuse: this.#reuse,
+          prefer: app.session_affinity ? affineDyno(this.#head.rawHeaders) : null,
           // Made only for a request that has to wait.
           get signal() {
             return exchange.#signal;
@@ -199,19 +216,35 @@ export class Exchange implements ClientEvents, DynoEvents {
     }
   }
 
+  /** Waits at the gate until the app's routes change or a place is free, and then looks again. */
   async #hold(appId: string, wake: boolean): Promise<void> {
+    this.#woke ||= wake;
     const { clock, timeouts, gate } = this.#context;
     const now = clock.now().getTime();
     this.#bootDeadline ??= now + timeouts.bootMs;
     const { requestId, method, path, fwd } = this.#head;
     const release = await gate.wait(
       appId,
-      { requestId, method, path, fwd: fwd.join(',') },
+      { requestId, method, path, fwd: fwd.join(','), at: this.#startedAt },
       { wake, timeoutMs: Math.max(0, this.#bootDeadline - now), signal: this.#signal },
     );
     if (release === 'timeout') this.#fail(routerError('H20'));
     else if (release === 'full') this.#fail(routerError('H11'));
     this.#dispatch(appId);
+  }
+
+  /** From now on the app is not put to sleep on account of this request. */
+  #countIn(appId: string): void {
+    if (this.#activity !== null) return;
+    this.#activity = this.#context.activity.of(appId);
+    this.#activity.inFlight += 1;
+  }
+
+  #countOut(): void {
+    if (this.#activity === null) return;
+    this.#activity.inFlight -= 1;
+    this.#activity.lastAtMs = this.#context.clock.now().getTime();
+    this.#activity = null;
   }
 
   #connected(appId: string, outcome: ConnectOutcome): void {
@@ -368,8 +401,13 @@ export class Exchange implements ClientEvents, DynoEvents {
     this.#awaited = 'answer';
     this.#touch();
     this.#status = status;
+    this.#tellAwake();
     if (this.#context.draining()) this.#client.closeAfterwards();
-    this.#client.writeHead(status, statusMessage, clientResponseHeaders(rawHeaders, status));
+    this.#client.writeHead(
+      status,
+      statusMessage,
+      this.#withAffinity(clientResponseHeaders(rawHeaders, status)),
+    );
   }
 
   onAnswerBody(chunk: Buffer): void {
@@ -390,11 +428,19 @@ export class Exchange implements ClientEvents, DynoEvents {
 
   onUpgrade(statusMessage: string, rawHeaders: readonly string[], dyno: TunnelSide): void {
     this.#deadline.clear();
-    const client = this.#client.takeOver(statusMessage, switchingProtocolsHeaders(rawHeaders));
+    const headers = this.#withAffinity(switchingProtocolsHeaders(rawHeaders));
+    const client = this.#client.takeOver(statusMessage, headers);
     this.#tunnel = [client, dyno];
+    this.#tellAwake();
     const { clock, timeouts } = this.#context;
+    const activity = this.#activity;
+    // Only its bytes keep the app awake from here on.
+    this.#countOut();
+    const onBytes = (nowMs: number): void => {
+      if (activity !== null) activity.lastAtMs = nowMs;
+    };
     this.#guard(
-      tunnel(client, dyno, { clock, idleMs: timeouts.idleMs }).then((end) => {
+      tunnel(client, dyno, { clock, idleMs: timeouts.idleMs, onBytes }).then((end) => {
         if (end === 'idle') this.#finish(routerError('H15'), 503);
         else this.#finish(null, 101);
       }),
@@ -414,6 +460,19 @@ export class Exchange implements ClientEvents, DynoEvents {
     this.#connection = null;
     this.#dynoRequest = null;
     this.#dispatch(this.#app.app_id);
+  }
+
+  /** Names the dyno in a cookie, unless the client's own does already. */
+  #withAffinity(headers: string[]): string[] {
+    const dynoId = this.#connection?.dyno.id;
+    if (this.#app?.session_affinity !== true || dynoId === undefined) return headers;
+    if (affineDyno(this.#head.rawHeaders) !== dynoId) headers.push('Set-Cookie', affinityCookie(dynoId));
+    return headers;
+  }
+
+  /** The first byte after a wake. */
+  #tellAwake(): void {
+    if (this.#woke && this.#app !== null) this.#context.gate.answered(this.#app.app_id);
   }
 
   #touch(): void {
@@ -481,6 +540,7 @@ export class Exchange implements ClientEvents, DynoEvents {
     const { clock } = this.#context;
     const app = this.#app;
     if (app === null) return;
+    this.#countOut();
     if (this.#entered) this.#context.leave(app.app_id);
     const now = clock.now();
     this.#context.log(

@@ -13,6 +13,9 @@ const HOP_BY_HOP = [
   'proxy-authorization',
   'proxy-connection',
   'te',
+  // Only an announcement, which trailers do without. Node throws, from where nobody can catch it, for one on a message
+  // that is not chunked on this side, be it that its sender did not chunk it or that its receiver must not get chunks.
+  'trailer',
   'transfer-encoding',
   'upgrade',
 ];

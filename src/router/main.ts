@@ -1,14 +1,17 @@
 import { systemClock } from '../lib/clock';
 import { deferred } from '../lib/deferred';
 import type { Logger } from '../lib/logger';
-import { DEFAULT_TIMEOUTS, Router, type RouterLimits, type RouterOptions } from './router';
 import type { RouterTimeouts } from './exchange';
+import { DEFAULT_TIMEOUTS, type RouterLimits } from './limits';
+import { Router, type RouterOptions } from './router';
 
 export interface RouterConfig {
   dataDir: string;
   socketPath?: string;
   snapshotPath?: string;
   listen: RouterOptions['listen'];
+  /** Processes that serve connections, this one among them. Default 1. */
+  workers?: number;
   logger: Logger;
   timeouts?: Partial<RouterTimeouts>;
   limits?: Partial<RouterLimits>;
@@ -34,6 +37,7 @@ export async function runRouter(config: RouterConfig): Promise<void> {
     signals += 1;
     if (signals > 1) {
       logger.warn('router ended without waiting', { signal });
+      router.killWorkers();
       process.exit(1);
     }
     asked.resolve(signal);
@@ -46,6 +50,7 @@ export async function runRouter(config: RouterConfig): Promise<void> {
     const drainMs = config.timeouts?.drainMs ?? DEFAULT_TIMEOUTS.drainMs;
     const cancel = systemClock.after(drainMs + STOP_MARGIN_MS, () => {
       logger.error('router did not stop in time');
+      router.killWorkers();
       process.exit(1);
     });
     await router.stop();

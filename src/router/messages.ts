@@ -20,6 +20,9 @@ export function parseDaemonMessage(line: string): DaemonMessage {
       return { type: 'hello' };
     case 'routes':
       return { type: 'routes', table: readRouteTable(message.table) };
+    case 'park':
+    case 'stay_awake':
+      return { type: message.type, app_id: text(message.app_id, 'app_id') };
     case 'shutdown':
       return { type: 'shutdown' };
     default:
@@ -29,7 +32,12 @@ export function parseDaemonMessage(line: string): DaemonMessage {
 
 /** One line from the router, checked. Throws MessageError. */
 export function parseRouterMessage(line: string): RouterMessage {
-  const message = record(json(line), 'message');
+  return readRouterMessage(json(line));
+}
+
+/** Throws MessageError. */
+export function readRouterMessage(value: unknown): RouterMessage {
+  const message = record(value, 'message');
   switch (message.type) {
     case 'hello':
       return {
@@ -51,6 +59,26 @@ export function parseRouterMessage(line: string): RouterMessage {
         method: text(message.method, 'method'),
         path: text(message.path, 'path'),
         fwd: text(message.fwd, 'fwd'),
+        at: text(message.at, 'at'),
+      };
+    case 'woken':
+      return {
+        type: 'woken',
+        app_id: text(message.app_id, 'app_id'),
+        at: text(message.at, 'at'),
+        held: integer(message.held, 'held'),
+      };
+    case 'idle':
+      return {
+        type: 'idle',
+        app_id: text(message.app_id, 'app_id'),
+        quiet_ms: integer(message.quiet_ms, 'quiet_ms'),
+      };
+    case 'busy':
+      return {
+        type: 'busy',
+        app_id: text(message.app_id, 'app_id'),
+        in_flight: integer(message.in_flight, 'in_flight'),
       };
     default:
       throw new MessageError('message has an unknown type');
@@ -71,8 +99,11 @@ function readApp(value: unknown): AppRoutes {
     hosts: array(app.hosts, 'hosts').map((host) => text(host, 'host')),
     maintenance: flag(app.maintenance, 'maintenance'),
     has_code: flag(app.has_code, 'has_code'),
+    session_affinity: flag(app.session_affinity, 'session_affinity'),
     web_quantity: integer(app.web_quantity, 'web_quantity'),
     dynos: array(app.dynos, 'dynos').map(readDyno),
+    quota_exhausted: flag(app.quota_exhausted, 'quota_exhausted'),
+    idle_after_ms: app.idle_after_ms === null ? null : integer(app.idle_after_ms, 'idle_after_ms'),
     maintenance_page_url: textOrNull(app.maintenance_page_url, 'maintenance_page_url'),
     error_page_url: textOrNull(app.error_page_url, 'error_page_url'),
   };
@@ -121,19 +152,19 @@ function json(line: string): unknown {
   }
 }
 
-function record(value: unknown, what: string): Record<string, unknown> {
+export function record(value: unknown, what: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new MessageError(`${what} is not an object`);
   }
   return value as Record<string, unknown>;
 }
 
-function array(value: unknown, what: string): unknown[] {
+export function array(value: unknown, what: string): unknown[] {
   if (!Array.isArray(value)) throw new MessageError(`${what} is not a list`);
   return value;
 }
 
-function text(value: unknown, what: string): string {
+export function text(value: unknown, what: string): string {
   if (typeof value !== 'string') throw new MessageError(`${what} is not a string`);
   return value;
 }
@@ -142,12 +173,12 @@ function textOrNull(value: unknown, what: string): string | null {
   return value === null ? null : text(value, what);
 }
 
-function flag(value: unknown, what: string): boolean {
+export function flag(value: unknown, what: string): boolean {
   if (typeof value !== 'boolean') throw new MessageError(`${what} is not a boolean`);
   return value;
 }
 
-function integer(value: unknown, what: string): number {
+export function integer(value: unknown, what: string): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
     throw new MessageError(`${what} is not a whole number`);
   }

@@ -1,57 +1,22 @@
+import type { ChildProcess } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
+import { forkScript } from '../lib/process';
+import type { WorkerTimings } from './child-worker';
 import { ControlServer } from './control';
-import { DynoConnections } from './dyno-connections';
-import type { ClientExchange } from './client';
-import { Deadlines } from './deadlines';
-import { Exchange, type ExchangeContext, type RouterTimeouts } from './exchange';
-import { Gate, isRoutable } from './gate';
-import { Http1Server } from './http1-server';
-import { timestamps } from './log-line';
+import type { RouterTimeouts } from './exchange';
+import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, type RouterLimits } from './limits';
 import { LogShipper } from './log-shipper';
-import { ROUTER_PROTOCOL_VERSION, type AppRoutes, type RouteTable } from './protocol';
-import { EMPTY_TABLE, RouteIndex } from './route-table';
+import { ROUTER_PROTOCOL_VERSION, type RouteTable } from './protocol';
 import { Snapshot } from './snapshot';
-
-/** Dev Center "HTTP Routing" and "Error Codes"; `drainMs` and `lingerMs` are our own. */
-export const DEFAULT_TIMEOUTS: RouterTimeouts = {
-  connectMs: 5_000,
-  quarantineMs: 5_000,
-  connectBudgetMs: 75_000,
-  firstByteMs: 30_000,
-  idleMs: 55_000,
-  bootMs: 75_000,
-  clientKeepAliveMs: 60_000,
-  dynoKeepAliveMs: 90_000,
-  drainMs: 10_000,
-  lingerMs: 5_000,
-};
-
-export interface RouterLimits {
-  /** Requests at dynos at a time, for each web dyno wanted: H11 (Dev Center "HTTP Routing", "Request queueing"). */
-  requestsPerDyno: number;
-  /** Held requests per app: H11. */
-  waitingPerApp: number;
-  connectAttempts: number;
-  idleConnectionsPerDyno: number;
-  /** Log lines kept while no daemon takes them. */
-  bufferedLogLines: number;
-  logBatchLines: number;
-  logFlushMs: number;
-}
-
-export const DEFAULT_LIMITS: RouterLimits = {
-  requestsPerDyno: 200,
-  waitingPerApp: 1_000,
-  connectAttempts: 10,
-  idleConnectionsPerDyno: 200,
-  bufferedLogLines: 10_000,
-  logBatchLines: 100,
-  logFlushMs: 50,
-};
+import { Parking, type ParkingPlace } from './parking';
+import { WakeRelay } from './wake-relay';
+import { RouterWorker } from './worker';
+import type { WorkerNews } from './worker-messages';
+import { DEFAULT_WORKER_TIMINGS, WorkerPool } from './worker-pool';
 
 export interface RouterOptions {
   /** Made if absent, for its owner only. */
@@ -66,38 +31,46 @@ export interface RouterOptions {
   logger: Logger;
   timeouts?: Partial<RouterTimeouts>;
   limits?: Partial<RouterLimits>;
+  /** Processes that serve connections, this one among them. Default 1. */
+  workers?: number;
+  /** Starts one of the further ones. */
+  forkWorker?: () => ChildProcess;
+  workerTimings?: Partial<WorkerTimings>;
   /** 0 ≤ x < 1, chooses dynos. Default Math.random. */
   random?: () => number;
   /** The daemon asks the router to end: call `stop`. */
   onShutdown?: () => void;
 }
 
-/** Moves bytes between clients and dynos by the daemon's route table, and serves on while the daemon is away. */
+/** Without its extension: Node finds what it was compiled to. */
+const WORKER_SCRIPT = join(__dirname, 'worker-process');
+/** This process's own number among the workers; the others count from 1. */
+const OWN = 0;
+
+/**
+ * Moves bytes between clients and dynos by the daemon's route table, and serves on while the daemon is away. This is the
+ * router's primary process: it has the ports, the link to the daemon and the table on disk, serves connections itself
+ * and hands others to further worker processes.
+ */
 export class Router {
   readonly #options: RouterOptions;
-  readonly #timeouts: RouterTimeouts;
-  readonly #limits: RouterLimits;
-  readonly #context: ExchangeContext;
   readonly #control: ControlServer;
   readonly #snapshot: Snapshot;
   readonly #shipper: LogShipper;
-  readonly #gate: Gate;
-  readonly #connections: DynoConnections;
+  readonly #wakes: WakeRelay;
+  readonly #worker: RouterWorker;
+  readonly #pool: WorkerPool;
+  readonly #parking: Parking;
   readonly #servers: Server[] = [];
-  readonly #http1: Http1Server;
-  readonly #exchanges = new Set<Exchange>();
-  readonly #active = new Map<string, number>();
-  #index = new RouteIndex(EMPTY_TABLE);
   #httpPort = 0;
   #stopping: Promise<void> | null = null;
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    this.#timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     const { clock, logger, dataDir } = options;
+    const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
     this.#snapshot = new Snapshot(options.snapshotPath ?? join(dataDir, 'router-table.json'), logger);
-    const find = (appId: string): AppRoutes | undefined => this.#index.app(appId);
     this.#control = new ControlServer({
       socketPath: options.socketPath ?? join(dataDir, 'router.sock'),
       logger,
@@ -105,7 +78,7 @@ export class Router {
         type: 'hello',
         protocol: ROUTER_PROTOCOL_VERSION,
         pid: process.pid,
-        table_version: this.#index.version,
+        table_version: this.tableVersion,
         http_port: this.#httpPort,
       }),
       onTable: (table) => this.#apply(table),
@@ -113,53 +86,57 @@ export class Router {
         logger.info('daemon asked the router to stop');
         options.onShutdown?.();
       },
+      onPark: (appId) => void this.#parking.park(appId),
+      onStayAwake: (appId) => this.#parking.unpark(appId),
       onDaemon: () => {
         this.#shipper.flush();
-        this.#gate.daemonConnected(find);
+        this.#wakes.clear();
+        this.#worker.daemonConnected();
+        this.#pool.daemonConnected();
       },
     });
     this.#shipper = new LogShipper({
       clock,
       send: (message) => this.#control.send(message),
-      flushMs: this.#limits.logFlushMs,
-      maxBatch: this.#limits.logBatchLines,
-      maxBuffered: this.#limits.bufferedLogLines,
+      flushMs: limits.logFlushMs,
+      maxBatch: limits.logBatchLines,
+      maxBuffered: limits.bufferedLogLines,
     });
-    this.#gate = new Gate({
+    this.#wakes = new WakeRelay({ clock, send: (message) => this.#control.send(message) });
+    this.#worker = new RouterWorker({
       clock,
-      send: (message) => this.#control.send(message),
-      maxWaiting: this.#limits.waitingPerApp,
-    });
-    this.#connections = new DynoConnections({
-      clock,
+      logger,
+      timeouts,
+      limits,
       random: options.random ?? Math.random,
-      connectTimeoutMs: this.#timeouts.connectMs,
-      quarantineMs: this.#timeouts.quarantineMs,
-      maxAttempts: this.#limits.connectAttempts,
-      keepAliveMs: this.#timeouts.dynoKeepAliveMs,
-      maxIdlePerDyno: this.#limits.idleConnectionsPerDyno,
+      log: (line) => this.#shipper.push(line),
+      wakes: (message) => this.#wakes.relay(OWN, message),
+      quiet: (appId) => void this.#parking.quiet(appId),
     });
-    const timestamp = timestamps();
-    this.#context = {
+    this.#pool = new WorkerPool({
+      size: (options.workers ?? 1) - 1,
+      fork: options.forkWorker ?? (() => forkScript(WORKER_SCRIPT)),
       clock,
-      timeouts: this.#timeouts,
-      gate: this.#gate,
-      connections: this.#connections,
-      firstByte: new Deadlines(clock, this.#timeouts.firstByteMs),
-      idle: new Deadlines(clock, this.#timeouts.idleMs),
-      index: () => this.#index,
-      draining: () => this.#stopping !== null,
-      enter: (app) => this.#enter(app),
-      leave: (appId) => this.#leave(appId),
-      log: (app_id, at, text) => this.#shipper.push({ app_id, at: timestamp(at), text }),
-      ended: (exchange) => this.#exchanges.delete(exchange),
-      failed: (exchange, error) => this.#failed(exchange, error),
+      logger,
+      timings: { ...DEFAULT_WORKER_TIMINGS, ...options.workerTimings },
+      drainMs: timeouts.drainMs,
+      startOrder: () => ({
+        type: 'start',
+        timeouts,
+        limits,
+        table: this.#worker.table,
+        parked: this.#worker.parked,
+      }),
+      onNews: (worker, news) => this.#pass(worker, news),
+      serve: (socket) => this.#worker.accept(socket),
+    });
+    const own: ParkingPlace = {
+      park: (appId, atOnce) => Promise.resolve(this.#worker.park(appId, atOnce)),
+      unpark: (appId) => this.#worker.unpark(appId),
     };
-    this.#http1 = new Http1Server({
-      clock,
-      idleMs: this.#timeouts.clientKeepAliveMs,
-      lingerMs: this.#timeouts.lingerMs,
-      onExchange: (client) => this.#begin(client),
+    this.#parking = new Parking({
+      places: () => [own, ...this.#pool.serving],
+      send: (message) => this.#control.send(message),
     });
   }
 
@@ -170,7 +147,12 @@ export class Router {
 
   /** Version of the table that is served, 0 for none. */
   get tableVersion(): number {
-    return this.#index.version;
+    return this.#worker.table.version;
+  }
+
+  /** Process ids of the further workers that are ready. */
+  get workerPids(): number[] {
+    return this.#pool.pids;
   }
 
   /** Serves the last known table at once. Rejects when a port or the control socket is taken. */
@@ -178,15 +160,16 @@ export class Router {
     await mkdir(this.#options.dataDir, { recursive: true, mode: 0o700 });
     try {
       const table = await this.#snapshot.read();
-      if (table) this.#index = new RouteIndex(table);
+      if (table) this.#worker.apply(table);
       await this.#listen();
-      // Last, so that whoever gets through to it finds everything else ready.
+      // After all that is needed to serve, so that whoever gets through to it finds everything else ready.
       await this.#control.start();
+      this.#pool.start();
     } catch (error) {
       await this.stop();
       throw error;
     }
-    this.#options.logger.info('router started', { port: this.#httpPort, table: this.#index.version });
+    this.#options.logger.info('router started', { port: this.#httpPort, table: this.tableVersion });
   }
 
   /** Lets what is under way end, for at most `drainMs`, then closes everything. */
@@ -195,57 +178,52 @@ export class Router {
     return this.#stopping;
   }
 
+  /** Ends the further processes at once, for when this one is about to exit without waiting. */
+  killWorkers(): void {
+    this.#pool.kill();
+  }
+
   async #stop(): Promise<void> {
-    // After `#stopping` is set, on which "Connection: close" depends.
-    await Promise.resolve();
-    const closed = Promise.all([...this.#servers.map(close), this.#http1.drain()]);
-    for (const exchange of this.#exchanges) exchange.closeTunnel();
-    const cancel = this.#options.clock.after(this.#timeouts.drainMs, () => {
-      if (this.#exchanges.size > 0) {
-        this.#options.logger.warn('requests cut off by the stop', { count: this.#exchanges.size });
-      }
-      for (const exchange of [...this.#exchanges]) exchange.forceClose();
-      this.#http1.destroy();
-    });
-    await closed;
-    cancel();
-    this.#context.firstByte.stop();
-    this.#context.idle.stop();
-    this.#connections.stop();
+    for (const server of this.#servers) server.close();
+    await Promise.all([this.#worker.stop(), this.#pool.stop()]);
+    this.#wakes.stop();
     this.#shipper.stop();
     await this.#control.stop();
     await this.#snapshot.stop();
     this.#options.logger.info('router stopped');
   }
 
-  #apply(table: RouteTable): number {
-    this.#index = new RouteIndex(table);
+  async #apply(table: RouteTable): Promise<void> {
+    this.#wakes.clear();
+    this.#worker.apply(table);
     this.#snapshot.save(table);
-    this.#connections.retain(table.apps.flatMap((app) => app.dynos).filter(isRoutable));
-    this.#gate.tableChanged((appId) => this.#index.app(appId));
+    await this.#pool.apply(table);
     this.#options.logger.debug('route table applied', { version: table.version, apps: table.apps.length });
-    return table.version;
   }
 
-  #enter(app: AppRoutes): boolean {
-    const active = this.#active.get(app.app_id) ?? 0;
-    if (active >= this.#limits.requestsPerDyno * Math.max(1, app.web_quantity)) return false;
-    this.#active.set(app.app_id, active + 1);
-    return true;
-  }
-
-  #leave(appId: string): void {
-    const active = (this.#active.get(appId) ?? 0) - 1;
-    if (active > 0) this.#active.set(appId, active);
-    else this.#active.delete(appId);
+  /** What another worker has to say. */
+  #pass(worker: number, news: WorkerNews): void {
+    switch (news.type) {
+      case 'log':
+        for (const line of news.lines) this.#shipper.push(line);
+        return;
+      case 'wake':
+      case 'woken':
+        // That no daemon hears it needs no answer: each one that connects is told anew.
+        this.#wakes.relay(worker, news);
+        return;
+      case 'quiet':
+        void this.#parking.quiet(news.app_id);
+        return;
+    }
   }
 
   async #listen(): Promise<void> {
     let missing: unknown = null;
     for (const host of this.#options.listen.hosts) {
-      // A client may end its side and wait for its answer.
-      const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
-        this.#http1.accept(socket),
+      // A client may close its half after the request. Nothing is read here, for whoever serves the connection.
+      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
+        this.#pool.accept(socket),
       );
       try {
         await listen(server, host, this.#httpPort || this.#options.listen.httpPort);
@@ -261,22 +239,6 @@ export class Router {
     }
     if (this.#servers.length === 0) throw new Error('no address to listen on', { cause: missing });
   }
-
-  #begin(client: ClientExchange): void {
-    const exchange = new Exchange(this.#context, client);
-    this.#exchanges.add(exchange);
-    try {
-      exchange.run();
-    } catch (error) {
-      this.#failed(exchange, error);
-    }
-  }
-
-  /** A bug of ours: the client shall not wait for it to be found. */
-  #failed(exchange: Exchange, error: unknown): void {
-    this.#options.logger.error('request handling failed', { error });
-    exchange.brokenDown();
-  }
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {
@@ -286,12 +248,5 @@ function listen(server: Server, host: string, port: number): Promise<void> {
       server.off('error', reject);
       resolve();
     });
-  });
-}
-
-function close(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    if (server.listening) server.close(() => resolve());
-    else resolve();
   });
 }

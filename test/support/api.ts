@@ -28,13 +28,16 @@ import { ConfigVarsService } from '../../src/platform/config-vars/config-vars';
 import type { PlatformContext } from '../../src/platform/context';
 import { Domains } from '../../src/platform/domains/domains';
 import { Attachments } from '../../src/platform/dynos/attachments';
+import { DynoHours } from '../../src/platform/dyno-hours/dyno-hours';
 import { Dynos } from '../../src/platform/dynos/dynos';
 import { OneOffService } from '../../src/platform/dynos/one-offs';
 import { FormationService } from '../../src/platform/formation/formation';
 import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
 import { Releases } from '../../src/platform/releases/releases';
+import { Sleep } from '../../src/platform/sleep/sleep';
 import { Slugs } from '../../src/platform/slugs/slugs';
 import { Store } from '../../src/store/store';
+import { SLEEP } from './dyno-world';
 
 export interface Answer {
   status: number;
@@ -46,6 +49,8 @@ export interface Answer {
 
 export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   services?: Partial<ApiServices>;
+  /** Pool of dyno hours; default none. */
+  dynoHoursMs?: number;
 };
 
 export interface LoggedMessage {
@@ -90,6 +95,8 @@ export class TestApi {
     const dynoManager: DynoManager = {
       kick: () => undefined,
       restart: (_appId, selection) => this.restarts.push(selection),
+      idle: () => false,
+      wake: () => null,
       discard: () => Promise.resolve(),
       attach: (_dynoId, client) => client.close(),
       runInside: (_dynoId, _command, client) => client.close(),
@@ -120,11 +127,16 @@ export class TestApi {
       buildpackInstallations: new BuildpackInstallations(context),
       configVars: new ConfigVarsService(context, releases),
       domains: new Domains(context),
+      dynoHours: new DynoHours(context, { poolMs: more.dynoHoursMs ?? 0 }),
       dynos: new Dynos(context),
       formation: new FormationService(context),
       logSessions: new LogSessions(context),
       oneOffs: new OneOffService(context, this.attachments),
       releases,
+      sleep: new Sleep(context, {
+        policy: SLEEP,
+        router: { park: async () => null, stayAwake: () => undefined },
+      }),
       slugs: new Slugs(context),
       ...more.services,
     };

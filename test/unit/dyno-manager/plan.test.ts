@@ -23,6 +23,7 @@ import type { ContainerId } from '../../../src/engine/engine';
 
 const NOW = new Date('2026-01-02T03:04:05.000Z');
 const before = (ms: number): Date => new Date(NOW.getTime() - ms);
+const DAY_MS = 24 * 3_600_000;
 const V1 = randomUUID() as ReleaseId;
 const V2 = randomUUID() as ReleaseId;
 const ECO = 'eco' as DynoSizeName;
@@ -81,6 +82,7 @@ function plan(input: Partial<PlanInput>): Step[] {
     cutOff: new Set(),
     preboot: false,
     cycleMs: 0,
+    frozenMs: null,
     watchingSince: before(60_000),
     now: NOW,
     ...input,
@@ -167,7 +169,7 @@ describe('planDynos', () => {
 
   test('ends a web dyno that does not bind its port in time, and no worker', () => {
     const late = before(BOOT_TIMEOUT_MS);
-    const web = aDyno({ state: 'starting', startedAt: late });
+    const web = aDyno({ state: 'starting', startedAt: late, updatedAt: late });
     const attended = new Set([web.id]);
     const input = { desired: [wanted()], dynos: [web], containers: [aContainer(web)], attended };
     expect(kinds(plan(input))).toEqual(['boot-timeout']);
@@ -175,7 +177,6 @@ describe('planDynos', () => {
   });
 
   test('replaces a dyno after a day and its own share of some hours more', () => {
-    const day = 24 * 3_600_000;
     const id = '80000000-0000-4000-8000-000000000000' as DynoId;
     const aged = (ms: number): Step[] => {
       const dyno = aDyno({ id, startedAt: before(ms) });
@@ -185,11 +186,11 @@ describe('planDynos', () => {
         dynos: [dyno],
         containers: [aContainer(dyno)],
         attended,
-        cycleMs: day,
+        cycleMs: DAY_MS,
       });
     };
-    expect(aged(day + 107 * 60_000)).toEqual([]);
-    expect(aged(day + 109 * 60_000)).toMatchObject([{ kind: 'retire', reason: 'cycle' }]);
+    expect(aged(DAY_MS + 107 * 60_000)).toEqual([]);
+    expect(aged(DAY_MS + 109 * 60_000)).toMatchObject([{ kind: 'retire', reason: 'cycle' }]);
   });
 
   test('with preboot keeps the old web dynos until the new ones have been up for three minutes', () => {
@@ -250,7 +251,7 @@ describe('planDynos with one-off dynos', () => {
       const input = { dynos: [dyno], containers: [aContainer(dyno)], attended: new Set([dyno.id]) };
       expect(plan(input)).toEqual([]);
       expect(kinds(plan({ ...input, desired: [wanted(1)] }))).toEqual(['insert']);
-      expect(nextDeadline({ desired: [], cycleMs: 0, ...input, now: NOW })).toBeNull();
+      expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: NOW })).toBeNull();
     }
   });
 
@@ -282,8 +283,19 @@ describe('planDynos with one-off dynos', () => {
     const input = { dynos: [dyno], containers: [aContainer(dyno, { state: 'created' })] };
     const earlier = new Date(NOW.getTime() - 1);
     expect(plan({ ...input, now: earlier })).toEqual([]);
-    expect(nextDeadline({ desired: [], cycleMs: 0, ...input, now: earlier })).toEqual(NOW);
+    expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: earlier })).toEqual(NOW);
     expect(kinds(plan(input))).toEqual(['attach-timeout']);
+  });
+
+  test('ends one that has lost its network, and launches one whose network was lost before', () => {
+    const dyno = aOneOff(DETACHED);
+    const input = { dynos: [dyno], attended: new Set([dyno.id]), cutOff: new Set([dyno.id]) };
+    expect(plan({ ...input, containers: [aContainer(dyno)] })).toEqual([
+      { kind: 'retire', dyno, reason: 'cut-off' },
+    ]);
+    const starting = aOneOff(DETACHED, { state: 'starting', startedAt: null });
+    const cutOff = new Set([starting.id]);
+    expect(kinds(plan({ dynos: [starting], containers: [], cutOff }))).toEqual(['launch']);
   });
 
   test('hangs up on one that runs without a client, once', () => {
@@ -317,19 +329,61 @@ describe('planDynos with one-off dynos', () => {
       };
       const earlier = new Date(NOW.getTime() - 1);
       expect(plan({ ...input, now: earlier })).toEqual([]);
-      expect(nextDeadline({ desired: [], cycleMs: 0, ...input, now: earlier })).toEqual(NOW);
+      expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: earlier })).toEqual(NOW);
       expect(plan(input)).toEqual([{ kind: 'retire', dyno, reason: 'stop' }]);
       expect(
         nextDeadline({
           desired: [],
           cycleMs: 0,
+          frozenMs: null,
           ...input,
           dynos: [{ ...dyno, state: 'down' }],
           now: earlier,
         }),
       ).toBeNull();
-      expect(nextDeadline({ desired: [], cycleMs: 0, ...input, now: NOW })).toBeNull();
+      expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: NOW })).toBeNull();
     }
+  });
+});
+
+describe('planDynos with one-off dynos that have run for a day', () => {
+  const id = '80000000-0000-4000-8000-000000000000' as DynoId;
+  const due = DAY_MS + 108 * 60_000 + 1;
+
+  test.each([
+    ['attached', ATTACHED],
+    ['detached', DETACHED],
+  ])('ends an %s one at its own time, and replaces it by none', (_name, oneOff) => {
+    const dyno = aOneOff(oneOff, { id, startedAt: before(due) });
+    const input = {
+      dynos: [dyno],
+      containers: [aContainer(dyno)],
+      attended: new Set([id]),
+      clients: new Map([[id, 'attached' as const]]),
+      cycleMs: DAY_MS,
+    };
+    const earlier = new Date(NOW.getTime() - 10);
+    expect(plan({ ...input, now: earlier })).toEqual([]);
+    const deadline = nextDeadline({ frozenMs: null, desired: [], ...input, now: earlier });
+    expect(deadline?.getTime()).toBeGreaterThan(earlier.getTime());
+    expect(plan({ ...input, now: deadline ?? earlier })).toEqual([{ kind: 'retire', dyno, reason: 'cycle' }]);
+    const down: Dyno = { ...dyno, state: 'down' };
+    expect(kinds(plan({ ...input, dynos: [down] }))).toEqual(['terminate']);
+    const ended = [aContainer(dyno, { state: 'exited', finishedAt: NOW })];
+    expect(kinds(plan({ ...input, dynos: [down], containers: ended, clients: new Map() }))).toEqual([
+      'discard',
+    ]);
+    expect(plan({ ...input, dynos: [], containers: [] })).toEqual([]);
+  });
+
+  test('concludes one that has ended, and ends none that has not begun', () => {
+    const dyno = aOneOff(DETACHED, { id, startedAt: before(due) });
+    const ended = [aContainer(dyno, { state: 'exited', finishedAt: NOW })];
+    expect(kinds(plan({ dynos: [dyno], containers: ended, cycleMs: DAY_MS }))).toEqual(['conclude']);
+    expect(kinds(plan({ dynos: [dyno], cycleMs: DAY_MS }))).toEqual(['conclude']);
+    const waiting = aOneOff(ATTACHED, { startedAt: null, createdAt: before(due) });
+    const containers = [aContainer(waiting, { state: 'created' })];
+    expect(plan({ dynos: [waiting], containers, cycleMs: DAY_MS })).toEqual([]);
   });
 });
 
@@ -376,6 +430,21 @@ function apply(world: World, steps: Step[]): void {
         break;
       case 'supersede':
         update(world, step.dyno, { superseded: true });
+        break;
+      case 'unidle':
+        update(world, step.dyno, { state: 'starting' });
+        break;
+      case 'freeze':
+      case 'thaw':
+        for (const container of world.containers) {
+          if (container.dynoId === step.dyno.id)
+            container.state = step.kind === 'freeze' ? 'paused' : 'running';
+        }
+        if (step.kind === 'thaw') update(world, step.dyno, { state: 'up' });
+        break;
+      case 'deepen':
+        update(world, step.dyno, { state: 'down' });
+        world.dynos.push(aDyno({ ...step.desired, state: 'idle', startedAt: null }));
         break;
       case 'retire':
         update(world, step.dyno, { state: 'down' });
@@ -452,9 +521,9 @@ const anyWorld = fc
       type: fc.constantFrom('web', 'worker'),
       number: fc.integer({ min: 1, max: 5 }),
       releaseId: fc.constantFrom(V1, V2),
-      state: fc.constantFrom<DynoState[]>('starting', 'up', 'crashed', 'down'),
+      state: fc.constantFrom<DynoState[]>('starting', 'up', 'idle', 'crashed', 'down'),
       ageMs: fc.integer({ min: 0, max: 200_000 }),
-      container: fc.constantFrom('none', 'created', 'running', 'exited', 'orphaned'),
+      container: fc.constantFrom('none', 'created', 'running', 'paused', 'exited', 'orphaned'),
       seen: fc.boolean(),
     }),
     { maxLength: 8 },
@@ -494,6 +563,112 @@ const anyWorld = fc
     }
     return world;
   });
+
+describe('planDynos with dynos that sleep', () => {
+  const asleep = (more: Partial<Dyno> = {}): Dyno => aDyno({ state: 'idle', startedAt: null, ...more });
+  const frozen = (more: Partial<Dyno> = {}): Dyno => aDyno({ state: 'idle', ...more });
+
+  test('leaves those alone that have no container, and freezes those that have one', () => {
+    expect(plan({ desired: [wanted()], dynos: [asleep()] })).toEqual([]);
+    const dyno = frozen();
+    const container = aContainer(dyno);
+    expect(plan({ desired: [wanted()], dynos: [dyno], containers: [container] })).toEqual([
+      { kind: 'freeze', dyno, containerId: container.id },
+    ]);
+    expect(
+      plan({ desired: [wanted()], dynos: [dyno], containers: [aContainer(dyno, { state: 'paused' })] }),
+    ).toEqual([]);
+  });
+
+  test('stops a frozen one after its time, at the end of its day, and when it has ended or lost its network', () => {
+    const dyno = frozen({ updatedAt: before(10_000), startedAt: before(20_000) });
+    const containers = [aContainer(dyno, { state: 'paused' })];
+    const input = { desired: [wanted()], dynos: [dyno], containers };
+    const deepen = [{ kind: 'deepen', dyno, desired: wanted() }];
+    expect(plan({ ...input, frozenMs: 10_001 })).toEqual([]);
+    expect(nextDeadline({ ...input, cycleMs: 0, frozenMs: 10_001, now: NOW })).toEqual(
+      new Date(NOW.getTime() + 1),
+    );
+    expect(plan({ ...input, frozenMs: 10_000 })).toEqual(deepen);
+    expect(plan({ ...input, cycleMs: 1 })).toEqual([]);
+    expect(plan({ ...input, cycleMs: 1, now: new Date(NOW.getTime() + 86_400_000) })).toEqual(deepen);
+    expect(plan({ ...input, cutOff: new Set([dyno.id]) })).toEqual(deepen);
+    expect(plan({ ...input, containers: [aContainer(dyno, { state: 'exited' })] })).toEqual(deepen);
+    expect(plan({ ...input, containers: [] })).toEqual([]);
+  });
+
+  test('wakes all when one that should sleep along is awake, or is to start', () => {
+    const [web, worker] = [asleep(), aDyno({ type: 'worker', port: null })];
+    const attended = new Set([worker.id]);
+    const both = [wanted(), wanted(1, { type: 'worker' })];
+    const containers = [aContainer(worker)];
+    expect(plan({ desired: both, dynos: [web, worker], containers, attended })).toEqual([
+      { kind: 'unidle', dyno: web },
+    ]);
+    expect(kinds(plan({ desired: [wanted(1), wanted(2)], dynos: [web] }))).toEqual(['unidle', 'insert']);
+  });
+
+  test('lets workers sleep neither alone nor beside a web dyno that never sleeps', () => {
+    const worker = asleep({ type: 'worker', port: null });
+    const wantedWorker = wanted(1, { type: 'worker' });
+    expect(plan({ desired: [wantedWorker], dynos: [worker] })).toEqual([{ kind: 'unidle', dyno: worker }]);
+    const web = aDyno({ size: 'basic' as DynoSizeName });
+    const input = {
+      desired: [wanted(1, { size: web.size }), wantedWorker],
+      dynos: [web, worker],
+      containers: [aContainer(web)],
+      attended: new Set([web.id]),
+    };
+    expect(plan(input)).toEqual([{ kind: 'unidle', dyno: worker }]);
+  });
+
+  test('lets a dyno that does not sleep run on beside those that do', () => {
+    const worker = aDyno({ type: 'worker', size: 'standard-1x' as DynoSizeName, port: null });
+    const input = {
+      desired: [wanted(), wanted(1, { type: 'worker', size: worker.size })],
+      dynos: [asleep(), worker],
+      containers: [aContainer(worker)],
+      attended: new Set([worker.id]),
+    };
+    expect(plan(input)).toEqual([]);
+  });
+
+  test('thaws a starting one, and one that somebody has paused by hand', () => {
+    for (const state of ['starting', 'up'] as const) {
+      const dyno = aDyno({ state });
+      const container = aContainer(dyno, { state: 'paused' });
+      expect(
+        plan({ desired: [wanted()], dynos: [dyno], containers: [container], attended: new Set([dyno.id]) }),
+      ).toEqual([{ kind: 'thaw', dyno, container }]);
+    }
+  });
+
+  test('gives one that thaws the whole boot timeout, however long ago it was started', () => {
+    const dyno = aDyno({ state: 'starting', startedAt: before(10 * BOOT_TIMEOUT_MS), updatedAt: before(1) });
+    const input = { desired: [wanted()], dynos: [dyno], containers: [aContainer(dyno)] };
+    expect(plan({ ...input, attended: new Set([dyno.id]) })).toEqual([]);
+    expect(kinds(plan({ ...input, now: new Date(NOW.getTime() + BOOT_TIMEOUT_MS) }))).toEqual([
+      'boot-timeout',
+    ]);
+  });
+
+  test('replaces a sleeping one by an awake one when there is a new release', () => {
+    const dyno = asleep();
+    const desired = wanted(1, { releaseId: V2 });
+    expect(plan({ desired: [desired], dynos: [dyno] })).toEqual([
+      { kind: 'retire', dyno, reason: 'restart' },
+      { kind: 'insert', desired },
+    ]);
+  });
+
+  test('thaws a frozen one before it ends it', () => {
+    const dyno = frozen({ state: 'down' });
+    const container = aContainer(dyno, { state: 'paused' });
+    expect(plan({ dynos: [dyno], containers: [container] })).toEqual([
+      { kind: 'terminate', dyno, containerId: container.id, paused: true },
+    ]);
+  });
+});
 
 describe('planDynos, whatever it finds', () => {
   test('with preboot stops no web dyno of the old release before all new ones have been up for a while', () => {
@@ -566,6 +741,7 @@ describe('planDynos, whatever it finds', () => {
             cutOff: new Set(),
             preboot: false,
             cycleMs: 0,
+            frozenMs: null,
             watchingSince: before(50_000),
             now: rounds === 0 ? NOW : later,
           });
@@ -574,21 +750,26 @@ describe('planDynos, whatever it finds', () => {
           rounds += 1;
           expect(rounds).toBeLessThan(12);
         }
-        const up = world.dynos
-          .filter((dyno) => dyno.state === 'up')
-          .map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`);
-        const crashed = world.dynos
-          .filter((dyno) => dyno.state === 'crashed')
-          .map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`);
-        expect([...up, ...crashed].sort()).toEqual(
-          desired.map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`).sort(),
-        );
-        expect(world.containers.map((container) => container.dynoId).sort()).toEqual(
-          world.dynos
-            .filter((dyno) => dyno.state === 'up')
-            .map((dyno) => dyno.id)
+        const of = (...states: DynoState[]): Dyno[] =>
+          world.dynos.filter(({ state }) => states.includes(state));
+        expect(
+          of('up', 'crashed', 'idle')
+            .map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`)
+            .sort(),
+        ).toEqual(desired.map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`).sort());
+        const idle = new Set(of('idle').map(({ id }) => id));
+        const containers = world.containers.filter(({ dynoId }) => !idle.has(dynoId));
+        expect(containers.map(({ dynoId, state }) => `${dynoId} ${state}`).sort()).toEqual(
+          of('up')
+            .map(({ id }) => `${id} running`)
             .sort(),
         );
+        // What sleeps has no container or a paused one, and sleeps beside nobody who is awake.
+        for (const { dynoId, state } of world.containers) if (idle.has(dynoId)) expect(state).toBe('paused');
+        if (idle.size > 0) {
+          expect(of('up', 'crashed')).toEqual([]);
+          expect(of('idle').map(({ type }) => type)).toContain('web');
+        }
       }),
       { numRuns: 300 },
     );
@@ -611,20 +792,24 @@ describe('planDynos, whatever it finds', () => {
         releaseId: fc.constantFrom(V1, V2),
         phase: fc.constantFrom('new', 'ready', 'running', 'exited', 'gone'),
         client: fc.constantFrom(undefined, 'waiting' as const, 'attached' as const),
+        // Within the day that it may run for, or long after.
+        ageMs: fc.constantFrom(1000, 2 * DAY_MS),
       }),
       { minLength: 1, maxLength: 5 },
     );
     fc.assert(
       fc.property(anyDesired, anyDesired, anyWorld, anyOneOffs, (first, second, world, oneOffs) => {
         const running = new Set<DynoId>();
-        for (const [index, { attached, releaseId, phase, client }] of oneOffs.entries()) {
+        const aged = new Set<DynoId>();
+        for (const [index, { attached, releaseId, phase, client, ageMs }] of oneOffs.entries()) {
           const launched = phase === 'running' || phase === 'exited' || phase === 'gone';
           const dyno = aOneOff(attached ? ATTACHED : DETACHED, {
             number: 1000 + index,
             releaseId,
             state: phase === 'new' || (phase === 'ready' && !attached) ? 'starting' : 'up',
-            startedAt: launched ? before(1000) : null,
+            startedAt: launched ? before(ageMs) : null,
           });
+          if (launched && ageMs > DAY_MS) aged.add(dyno.id);
           world.dynos.push(dyno);
           if (attached && client !== undefined && (client === 'attached') === launched) {
             world.clients.set(dyno.id, client);
@@ -633,8 +818,8 @@ describe('planDynos, whatever it finds', () => {
             const state = phase === 'ready' ? 'created' : phase;
             world.containers.push(aContainer(dyno, { state, finishedAt: phase === 'exited' ? NOW : null }));
           }
-          if (phase === 'running' && (!attached || world.clients.get(dyno.id) === 'attached'))
-            running.add(dyno.id);
+          const heard = !attached || world.clients.get(dyno.id) === 'attached';
+          if (phase === 'running' && heard && !aged.has(dyno.id)) running.add(dyno.id);
         }
         const isOneOff = new Set(world.dynos.flatMap((dyno) => (dyno.oneOff === null ? [] : [dyno.id])));
         const launches = new Map<DynoId, number>();
@@ -647,13 +832,17 @@ describe('planDynos, whatever it finds', () => {
             stopping: new Set(),
             cutOff: new Set(),
             preboot: false,
-            cycleMs: 0,
+            cycleMs: DAY_MS,
+            frozenMs: null,
             watchingSince: before(50_000),
             now,
           });
           for (const step of steps) {
             if (!('dyno' in step) || !isOneOff.has(step.dyno.id)) continue;
-            expect(['retire', 'retry', 'recover', 'crash', 'insert', 'terminate']).not.toContain(step.kind);
+            expect(['retry', 'recover', 'crash', 'insert']).not.toContain(step.kind);
+            if (step.kind === 'retire') expect(step.reason).toBe('cycle');
+            if (['retire', 'terminate', 'discard'].includes(step.kind)) expect(aged).toContain(step.dyno.id);
+            if (aged.has(step.dyno.id)) expect(['launch', 'prepare', 'connect']).not.toContain(step.kind);
             if (running.has(step.dyno.id)) expect(step.kind).toBe('attend');
             if (step.kind === 'launch' || step.kind === 'connect') {
               launches.set(step.dyno.id, (launches.get(step.dyno.id) ?? 0) + 1);
@@ -662,6 +851,10 @@ describe('planDynos, whatever it finds', () => {
           apply(world, steps);
         }
         for (const count of launches.values()) expect(count).toBe(1);
+        const left = [...world.dynos.map(({ id }) => id), ...world.containers.map(({ dynoId }) => dynoId)];
+        for (const dynoId of aged) {
+          if (world.clients.get(dynoId) !== 'attached') expect(left).not.toContain(dynoId);
+        }
         for (const dynoId of running) {
           expect(world.dynos.find((dyno) => dyno.id === dynoId)?.state).toBe('up');
           expect(world.containers.find((container) => container.dynoId === dynoId)?.state).toBe('running');

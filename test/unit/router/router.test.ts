@@ -135,6 +135,12 @@ describe('forwarding', () => {
     expect(answer.endsWith('3\r\nabc\r\n0\r\nX-Sum: 9\r\n\r\n')).toBe(true);
   });
 
+  test('survives a Trailer header on a message without chunks, both ways', async () => {
+    await serving('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTrailer: X-Sum\r\n\r\nok');
+    expect(statusOf(await bench.get('/', '\nTrailer: X-Sum'))).toBe(200);
+    expect(statusOf(await bench.get())).toBe(200);
+  });
+
   test('unchunks an answer for an HTTP/1.0 client and ends it by closing', async () => {
     await serving('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n');
     const answer = await bench.client().write('GET / HTTP/1.0\r\nHost: demo.localhost\r\n\r\n').end();
@@ -317,6 +323,9 @@ describe('refusing', () => {
       'a length beside chunks',
       'POST / HTTP/1.1\nHost: demo.localhost\nContent-Length: 1\nTransfer-Encoding: chunked',
     ],
+    ['HTTP/0.9', 'GET /\nHost: demo.localhost'],
+    ['a coding beside chunked', 'POST / HTTP/1.1\nHost: demo.localhost\nTransfer-Encoding: gzip, chunked'],
+    ['chunks in HTTP/1.0', 'POST / HTTP/1.0\nHost: demo.localhost\nTransfer-Encoding: chunked'],
     ['a bare garbage line', 'nonsense'],
     ['no host', 'GET / HTTP/1.0\nX: 1'],
   ])('refuses %s with 400', async (_what, head) => {
