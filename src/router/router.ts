@@ -338,7 +338,8 @@ export class Router {
    */
   #answering(socket: Socket): boolean {
     const latest = this.#latest.get(socket);
-    return latest !== undefined && !latest.response.writableFinished;
+    // Finished, but not let go of the socket yet: as when it was answered from within the same bytes.
+    return latest !== undefined && (!latest.response.writableFinished || latest.response.socket !== null);
   }
 
   #onUpgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void {
