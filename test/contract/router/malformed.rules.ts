@@ -38,7 +38,7 @@ export function describeMalformedRequests(rules: Rules): void {
       const status = /^HTTP\/1\.1 (\d+) /.exec(client.text)?.[1];
       if (status === '400') {
         await eventually(() => client.ended || client.closed, 'the end of the connection');
-        expect(client.text.split('HTTP/1.1 ')).toHaveLength(2);
+        expect(client.text.match(/^HTTP\/1\.1 (?!400 ).*/gm)).toBeNull();
         const record = await rules.place.record(request.id);
         // A fault in the middle of a body comes to light when its head is with the dyno.
         if (record !== null) expect(record.complete).toBe(false);
@@ -98,7 +98,7 @@ export function describeMalformedRequests(rules: Rules): void {
       PARSED_ON,
     );
     refused(S61, 'identity beside chunked', [`${TE}: identity, chunked`], CHUNKED, PARSED_ON);
-    refused(S63, 'an empty coding', [`${TE}:`], CHUNKED, PARSED_ON);
+    refused(S63, 'an empty coding', [`${TE}:`], CHUNKED);
     refused(S61, 'chunked twice in a list', [`${TE}: chunked, chunked`], CHUNKED);
     refused(S61, 'chunked twice in two lines', [`${TE}: chunked`, `${TE}: chunked`], CHUNKED);
     refused(S61, 'chunked behind another line', [`${TE}: identity`, `${TE}: chunked`], CHUNKED, PARSED_ON);
