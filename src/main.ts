@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, Option } from 'commander';
-import { createApiClient } from './cli/api-client';
+import { ApiClientError, createApiClient } from './cli/api-client';
+import type { BenchArguments } from './cli/bench/options';
 import {
   clientEnvironment,
   formatForShell,
@@ -69,6 +70,22 @@ function buildProgram(): Command {
     .description('print what a shell needs so that heroku and git use this platform: eval "$(dynodock env)"')
     .option('-s, --shell <name>', `syntax: ${SHELLS.join(', ')}`)
     .action(async (options: { shell?: string }) => env(options.shell));
+
+  program
+    .command('bench <url>')
+    .description('load-test an app: requests/s, latencies, statuses, H-codes, and the dynos that served')
+    .option('-c, --connections <number>', 'requests at a time, each on a connection of its own', '32')
+    .option('-d, --duration <seconds>', 'of each run', '10')
+    .option('-m, --method <method>', 'GET, or POST with --body')
+    .option('-H, --header <header>', "'Name: value'; may be given more than once", collect, [])
+    .option('-b, --body <text>', 'of each request')
+    .option(
+      '-s, --scale <numbers>',
+      'a run with each number of web dynos: 1..4, or 1,2,4; scales back at the end',
+    )
+    .option('--any-host', 'also what is no app of this installation, on this machine')
+    .option('--json', 'the result as JSON')
+    .action(async (url: string, given: BenchArguments) => bench(url, given));
 
   program
     .command('images')
@@ -204,6 +221,35 @@ async function env(shellName: string | undefined): Promise<void> {
   process.stdout.write(formatForShell(shell, variables));
 }
 
+async function bench(url: string, given: BenchArguments): Promise<void> {
+  const [{ runBench }, { readOptions }, { silentLogger }] = await Promise.all([
+    import('./cli/bench/bench.js'),
+    import('./cli/bench/options.js'),
+    import('./lib/logger.js'),
+  ]);
+  const options = readOptions(url, given);
+  const { paths } = open({ create: false });
+  const instance = options.anyHost ? undefined : await findInstance(paths);
+  const calledOff = new AbortController();
+  const forget = onEndSignal(silentLogger, () => calledOff.abort());
+  try {
+    await runBench(options, {
+      platform:
+        instance === undefined
+          ? undefined
+          : {
+              api: createApiClient({ apiPort: instance.apiPort, token: readToken(paths) }),
+              routerHttpPort: instance.routerHttpPort,
+            },
+      print: printLines,
+      tell: warn,
+      signal: calledOff.signal,
+    });
+  } finally {
+    forget();
+  }
+}
+
 async function images(daemonToo: boolean): Promise<void> {
   const { buildDaemonImage, prepareImages } = await import('./daemon/images.js');
   const { config, paths } = open();
@@ -250,6 +296,11 @@ function readToken(paths: Paths): string {
   return readFileSync(paths.token, 'utf8').trim();
 }
 
+/** An option that may be given more than once. */
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
 function parseShell(name: string): Shell {
   const known =
     SHELLS.find((shell) => shell === name) ?? (['bash', 'zsh', 'dash'].includes(name) ? 'sh' : undefined);
@@ -262,6 +313,7 @@ function report(error: unknown): void {
   if (error instanceof CommandError)
     warn(error.message, ...(error.advice === undefined ? [] : [error.advice]));
   else if (error instanceof ConfigError || error instanceof StartError) warn(error.message);
+  else if (error instanceof ApiClientError) warn(error.message);
   else if (error instanceof EngineError) {
     warn(`Container engine: ${error.message}`, 'To see what is missing: dynodock doctor');
   } else warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
