@@ -77,7 +77,7 @@ function buildProgram(): Command {
     .option('-c, --connections <number>', 'requests at a time, each on a connection of its own', '32')
     .option('-d, --duration <seconds>', 'of each run', '10')
     .option('-m, --method <method>', 'GET, or POST with --body')
-    .option('-H, --header <header>', "'Name: value'; may be given more than once", collect, [])
+    .option('-H, --header <header>', "'Name: value'; may be given more than once", collect)
     .option('-b, --body <text>', 'of each request')
     .option(
       '-s, --scale <numbers>',
@@ -297,7 +297,7 @@ function readToken(paths: Paths): string {
 }
 
 /** An option that may be given more than once. */
-function collect(value: string, previous: readonly string[]): string[] {
+function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];
 }
 

@@ -6,7 +6,7 @@ export interface BenchArguments {
   connections: string;
   duration: string;
   method?: string;
-  header: string[];
+  header?: string[];
   body?: string;
   scale?: string;
   anyHost?: boolean;
@@ -61,7 +61,7 @@ export function readOptions(urlText: string, given: BenchArguments): BenchOption
     connections: wholeNumber('--connections', given.connections, MAX_CONNECTIONS),
     durationSeconds: wholeNumber('--duration', given.duration, MAX_DURATION_SECONDS),
     method,
-    headers: given.header.map(readHeader),
+    headers: (given.header ?? []).map(readHeader),
     body: given.body,
     scale,
     anyHost: given.anyHost === true,

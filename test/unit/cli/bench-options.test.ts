@@ -4,7 +4,6 @@ const URL_OF_APP = 'http://shop.localhost:5780/';
 const given = (more: Partial<BenchArguments> = {}): BenchArguments => ({
   connections: '32',
   duration: '10',
-  header: [],
   ...more,
 });
 const read = (more: Partial<BenchArguments> = {}) => readOptions(URL_OF_APP, given(more));
