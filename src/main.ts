@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, Option } from 'commander';
-import { ApiClientError, createApiClient } from './cli/api-client';
+import { ApiClientError, createApiClient, type ApiClient } from './cli/api-client';
 import type { BenchArguments } from './cli/bench/options';
 import {
   clientEnvironment,
@@ -13,9 +13,10 @@ import {
 } from './cli/client-environment';
 import { answerCredentialRequest } from './cli/git-credentials';
 import { CommandError, printLines, printTable, readStandardInput, warn } from './cli/terminal';
-import { describeApps } from './cli/status';
+import { idle, sleepSettings, wake, type SleepOptions } from './cli/sleep';
+import { describeApp, describeApps } from './cli/status';
 import { ConfigError, describeSettings, loadConfig, processEnvironment, type Config } from './daemon/config';
-import { findInstance } from './daemon/instance';
+import { findInstance, type Instance } from './daemon/instance';
 import { Paths } from './daemon/paths';
 import { onEndSignal } from './daemon/signals';
 import { StartError, startDetached } from './daemon/up';
@@ -58,7 +59,33 @@ function buildProgram(): Command {
     .option('-a, --all', 'stop the dynos too')
     .action(async (options: { all?: boolean }) => down(options.all === true));
 
-  program.command('status').description('what runs, app by app').action(status);
+  program
+    .command('status [app]')
+    .description('what runs, app by app; of one app also how it sleeps, and what woke it')
+    .action(async (app?: string) => status(app));
+
+  program
+    .command('idle <app>')
+    .description('put an app to sleep now, as if its time without traffic had come')
+    .action(async (app: string) => printLines(await idle((await daemon()).api, app)));
+
+  program
+    .command('wake <app>')
+    .description('wake a sleeping app without a request')
+    .action(async (app: string) => printLines(await wake((await daemon()).api, app)));
+
+  program
+    .command('sleep <app>')
+    .description('show or change how an app sleeps; "default" goes back to what the settings say')
+    .option('--after <time>', 'sleep after so long without web traffic: 30s, 10m, never, default')
+    .option(
+      '--depth <depth>',
+      'stopped (as on Heroku), frozen (memory stays), tiered (frozen, later stopped), default',
+    )
+    .option('--frozen-for <time>', 'with tiered sleep: stopped after so long')
+    .action(async (app: string, options: SleepOptions) =>
+      printLines(...(await sleepSettings((await daemon()).api, app, options))),
+    );
 
   program
     .command('doctor')
@@ -165,17 +192,27 @@ async function down(all: boolean): Promise<void> {
   } else printLines('Dynos keep running; `dynodock down --all` stops them too.');
 }
 
-async function status(): Promise<void> {
-  const { paths } = open();
-  const instance = await findInstance(paths);
-  if (instance === undefined)
-    throw new CommandError('dynodock is not running.', 'To start it: dynodock up --detach');
+async function status(app?: string): Promise<void> {
+  const { api, instance, paths } = await daemon();
+  if (app !== undefined) {
+    printLines(...(await describeApp(api, app)));
+    return;
+  }
   printLines(
     `dynodock ${instance.version}, process ${instance.pid}, since ${instance.startedAt}`,
     `API and git on port ${instance.apiPort}, apps on port ${instance.routerHttpPort}, data in ${paths.dataDir}`,
     '',
-    ...(await describeApps(createApiClient({ apiPort: instance.apiPort, token: readToken(paths) }))),
+    ...(await describeApps(api)),
   );
+}
+
+/** The running daemon of the settings' data folder. */
+async function daemon(): Promise<{ api: ApiClient; instance: Instance; paths: Paths }> {
+  const { paths } = open();
+  const instance = await findInstance(paths);
+  if (instance === undefined)
+    throw new CommandError('dynodock is not running.', 'To start it: dynodock up --detach');
+  return { api: createApiClient({ apiPort: instance.apiPort, token: readToken(paths) }), instance, paths };
 }
 
 async function doctor(): Promise<void> {
@@ -228,19 +265,12 @@ async function bench(url: string, given: BenchArguments): Promise<void> {
     import('./lib/logger.js'),
   ]);
   const options = readOptions(url, given);
-  const { paths } = open({ create: false });
-  const instance = options.anyHost ? undefined : await findInstance(paths);
+  const running = options.anyHost ? undefined : await daemon();
   const calledOff = new AbortController();
   const forget = onEndSignal(silentLogger, () => calledOff.abort());
   try {
     await runBench(options, {
-      platform:
-        instance === undefined
-          ? undefined
-          : {
-              api: createApiClient({ apiPort: instance.apiPort, token: readToken(paths) }),
-              routerHttpPort: instance.routerHttpPort,
-            },
+      platform: running && { api: running.api, routerHttpPort: running.instance.routerHttpPort },
       print: printLines,
       tell: warn,
       signal: calledOff.signal,
@@ -310,10 +340,10 @@ function parseShell(name: string): Shell {
 
 /** Errors that are meant for the user are shown as they are; anything else is a bug and shown whole. */
 function report(error: unknown): void {
-  if (error instanceof CommandError)
+  if (error instanceof ApiClientError) warn(error.message);
+  else if (error instanceof CommandError)
     warn(error.message, ...(error.advice === undefined ? [] : [error.advice]));
   else if (error instanceof ConfigError || error instanceof StartError) warn(error.message);
-  else if (error instanceof ApiClientError) warn(error.message);
   else if (error instanceof EngineError) {
     warn(`Container engine: ${error.message}`, 'To see what is missing: dynodock doctor');
   } else warn(error instanceof Error ? (error.stack ?? error.message) : String(error));

@@ -86,6 +86,7 @@ class RouterProcess {
       dynos: [
         { id: 'web-1', name: 'web.1', state: 'up', endpoint: { host: '127.0.0.1', port: backendPort } },
       ],
+      idle_after_ms: null,
       maintenance_page_url: null,
       error_page_url: null,
     };

@@ -24,6 +24,7 @@ import { logSessionRoutes, logStreamRoutes } from './routes/log-sessions';
 import { regionRoutes } from './routes/regions';
 import { releaseRoutes } from './routes/releases';
 import { schemaRoutes } from './routes/schema';
+import { sleepRoutes } from './routes/sleep';
 import { slugRoutes } from './routes/slugs';
 import { stackRoutes } from './routes/stacks';
 import { unsupportedRoutes } from './routes/unsupported';
@@ -80,6 +81,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(logSessionRoutes(services));
   app.use(regionRoutes());
   app.use(releaseRoutes(services));
+  app.use(sleepRoutes(services));
   app.use(slugRoutes(services));
   app.use(stackRoutes());
   app.use(emptyCollectionRoutes(services));

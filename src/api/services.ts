@@ -13,6 +13,7 @@ import type { OneOffService } from '../platform/dynos/one-offs';
 import type { FormationService } from '../platform/formation/formation';
 import type { LogSessions } from '../platform/log-sessions/log-sessions';
 import type { Releases } from '../platform/releases/releases';
+import type { Sleep } from '../platform/sleep/sleep';
 import type { Slugs } from '../platform/slugs/slugs';
 
 /** The use cases behind the endpoints. */
@@ -30,6 +31,7 @@ export interface ApiServices {
   logSessions: LogSessions;
   oneOffs: OneOffService;
   releases: Releases;
+  sleep: Sleep;
   slugs: Slugs;
 }
 

@@ -1,9 +1,11 @@
-/** The daemon's API as any client sees it. Each call throws ApiClientError when refused or not answered. */
+/** The daemon's API as any client sees it. */
 export interface ApiClient {
+  /** Each throws ApiClientError for what the daemon refuses and for a daemon that does not answer. */
   get(path: string): Promise<unknown>;
   /** All items of a list, page by page (Dev Center "Platform API Reference", "Ranges"). */
   list(path: string): Promise<unknown[]>;
-  send(method: 'POST' | 'PATCH' | 'DELETE', path: string, body: unknown): Promise<unknown>;
+  post(path: string, body?: unknown): Promise<unknown>;
+  patch(path: string, body: unknown): Promise<unknown>;
 }
 
 export class ApiClientError extends Error {
@@ -16,47 +18,44 @@ export function createApiClient(options: { apiPort: number; token: string }): Ap
   const call = async (
     method: string,
     path: string,
-    more: { headers?: Record<string, string>; body?: string } = {},
-  ): Promise<{ headers: Headers; body: unknown }> => {
+    { body, range }: { body?: unknown; range?: string } = {},
+  ): Promise<{ answer: unknown; nextRange: string | null }> => {
     let response: Response;
-    let body: unknown;
+    let answer: unknown;
     try {
       response = await fetch(`http://127.0.0.1:${options.apiPort}${path}`, {
-        ...more,
         method,
         headers: {
           Authorization: `Bearer ${options.token}`,
           Accept: 'application/vnd.heroku+json; version=3',
-          ...more.headers,
+          ...(range === undefined ? {} : { Range: range }),
+          ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
         },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
-      body = await response.json();
+      answer = await response.json();
     } catch (cause) {
       throw new ApiClientError('the daemon does not answer', { cause });
     }
     if (!response.ok) {
-      const { message } = body as { message?: string };
+      const { message } = answer as { message?: string };
       throw new ApiClientError(message ?? `the daemon answered ${response.status}`);
     }
-    return { headers: response.headers, body };
+    return { answer, nextRange: response.headers.get('Next-Range') };
   };
   return {
-    async get(path) {
-      return (await call('GET', path)).body;
-    },
+    get: async (path) => (await call('GET', path)).answer,
     async list(path) {
       const items: unknown[] = [];
-      for (let range: string | null = ''; range !== null;) {
-        const page = await call('GET', path, range === '' ? {} : { headers: { Range: range } });
-        items.push(...(page.body as unknown[]));
-        range = page.headers.get('Next-Range');
+      for (let next: string | null | undefined; next !== null;) {
+        const page = await call('GET', path, next === undefined ? {} : { range: next });
+        items.push(...(page.answer as unknown[]));
+        next = page.nextRange;
       }
       return items;
     },
-    async send(method, path, body) {
-      const headers = { 'Content-Type': 'application/json' };
-      return (await call(method, path, { headers, body: JSON.stringify(body) })).body;
-    },
+    post: async (path, body) => (await call('POST', path, { body })).answer,
+    patch: async (path, body) => (await call('PATCH', path, { body })).answer,
   };
 }

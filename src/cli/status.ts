@@ -1,4 +1,5 @@
 import type { ApiClient } from './api-client';
+import { describeAppSleep } from './sleep';
 
 interface AppJson {
   name: string;
@@ -10,6 +11,22 @@ interface DynoJson {
   state: string;
   size: string;
   release: { version: number };
+}
+
+/** The lines of `dynodock status APP`. */
+export async function describeApp(api: ApiClient, name: string): Promise<string[]> {
+  const path = `/apps/${encodeURIComponent(name)}`;
+  const app = (await api.get(path)) as AppJson;
+  const dynos = (await api.get(`${path}/dynos`)) as DynoJson[];
+  return [
+    `${app.name}  ${app.web_url}${app.maintenance ? '  maintenance mode' : ''}`,
+    ...(dynos.length === 0 ? ['No dynos.'] : []),
+    ...dynos.map(
+      ({ name: dyno, state, size, release }) => `  ${dyno}  ${state}  ${size}  v${release.version}`,
+    ),
+    '',
+    ...(await describeAppSleep(api, name)),
+  ];
 }
 
 /** The lines of `dynodock status`: one per app, with its dynos. */

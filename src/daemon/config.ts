@@ -2,6 +2,7 @@ import { homedir, userInfo } from 'node:os';
 import path from 'node:path';
 import { existsSync } from 'node:fs';
 import { parseDynoSize, type DynoSizeName } from '../domain/dyno-size';
+import { SLEEP_DEPTHS, type SleepDepth, type SleepPolicy } from '../domain/sleep';
 import type { LogLevel } from '../lib/logger';
 
 /** All settings, as values. Only this file reads the environment. */
@@ -28,6 +29,8 @@ export interface Config {
   readySandboxes: number;
   /** 0 = never. */
   cycleMs: number;
+  /** How apps sleep that have no settings of their own. */
+  sleep: SleepPolicy;
   /** Heroku's limits of dynos per size. */
   herokuLimits: boolean;
   /** As it was, for finding the engine and for child processes. */
@@ -65,6 +68,9 @@ const SETTINGS = {
   reachability: setting('DYNODOCK_REACHABILITY', 'auto', oneOf('auto', 'container-address', 'published-port'), 'How the router reaches dynos'),
   readySandboxes: setting('DYNODOCK_READY_SANDBOXES', '3', count, 'Network sandboxes kept ready for fast dyno starts'),
   cycleMs: setting('DYNODOCK_CYCLE_HOURS', '24', (text) => (text === '0' ? 0 : positive(text) * 3_600_000), 'Dynos are replaced by fresh ones after so many hours and some more; 0 = never'),
+  idleAfterMs: setting('DYNODOCK_IDLE_AFTER_SECONDS', '1800', seconds, 'Apps on eco and free dynos sleep after so long without web traffic; 0 = never'),
+  sleepDepth: setting('DYNODOCK_SLEEP', 'stopped', oneOf(...SLEEP_DEPTHS), 'How they sleep: stopped as on Heroku, frozen (memory stays, wakes at once), tiered (frozen, later stopped)'),
+  frozenMs: setting('DYNODOCK_FROZEN_SECONDS', '3600', seconds, 'With tiered sleep: stopped after so long frozen'),
   herokuLimits: setting('DYNODOCK_HEROKU_LIMITS', 'off', (text) => oneOf('on', 'off')(text) === 'on', "Heroku's limits of dynos per size (one eco or basic dyno per process type ...)"),
   allowedHosts: setting('DYNODOCK_ALLOWED_HOSTS', '', list, 'Further Host headers that the API answers to, comma separated'),
 }; // prettier-ignore
@@ -82,8 +88,12 @@ export function loadConfig(env: Environment): Config {
         );
       }
     }),
-  ) as unknown as Omit<Config, 'environment'>;
-  return Object.freeze({ ...values, environment: env });
+  ) as unknown as Omit<Config, 'environment' | 'sleep'> &
+    Record<'idleAfterMs' | 'frozenMs', number> & {
+      sleepDepth: SleepDepth;
+    };
+  const { idleAfterMs, sleepDepth: depth, frozenMs, ...rest } = values;
+  return Object.freeze({ ...rest, sleep: { idleAfterMs, depth, frozenMs }, environment: env });
 }
 
 /** Name, default and meaning of each setting, for `dynodock help` and the documentation. */
@@ -116,6 +126,12 @@ function positive(text: string): number {
   const number = Number(text);
   if (!Number.isFinite(number) || number <= 0) throw new Error('not a number above 0');
   return number;
+}
+
+function seconds(text: string): number {
+  const number = Number(text);
+  if (!Number.isFinite(number) || number < 0) throw new Error('not a number of seconds');
+  return Math.round(number * 1000);
 }
 
 function count(text: string): number {

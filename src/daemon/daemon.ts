@@ -32,6 +32,7 @@ import { OneOffService } from '../platform/dynos/one-offs';
 import { FormationService } from '../platform/formation/formation';
 import { LogSessions } from '../platform/log-sessions/log-sessions';
 import { Releases } from '../platform/releases/releases';
+import { Sleep } from '../platform/sleep/sleep';
 import { Slugs } from '../platform/slugs/slugs';
 import { Rendezvous } from '../rendezvous/rendezvous';
 import type { RouterLogLine } from '../router/protocol';
@@ -157,13 +158,19 @@ export class Daemon {
         this.#router.once('exit', () => this.#routerEnded.abort());
       },
       onLogLines: (lines) => appendRouterLines(logplex, lines),
-      // Nothing sleeps yet, so that nothing has to be woken: see docs/adr.
-      onWake: (wake) =>
-        logger.warn('the router asks to wake an app that does not sleep', { app: wake.app_id }),
+      onWake: ({ app_id, method, path, request_id: requestId, fwd, at }) =>
+        sleep.wakeFor(app_id as AppId, { method, path, requestId, fwd }, new Date(at)),
+      onWoken: ({ appId, at, held }) => sleep.ledger.answered(appId as AppId, at, held),
+      onIdle: (appId) => sleep.quiet(appId as AppId),
       clock,
       logger: logger.child({ component: 'router-link' }),
     });
-    const routes = new RoutePublisher({ store, clock, publish: (table) => link.publish(table) });
+    const routes = new RoutePublisher({
+      store,
+      clock,
+      sleep: config.sleep,
+      publish: (table) => link.publish(table),
+    });
     const changes = new Signal<AppId>();
     changes.subscribe(() => routes.changed());
     const changed = (appId: AppId): void => changes.emit(appId);
@@ -184,6 +191,7 @@ export class Daemon {
       concurrency: RECONCILED_AT_ONCE,
       readySandboxes: config.readySandboxes,
       cycleMs: config.cycleMs,
+      sleep: config.sleep,
       sandboxImage: stackImages['heroku-24'].run,
       ...trust,
     });
@@ -203,6 +211,8 @@ export class Daemon {
       },
       changed,
     };
+    const sleep: Sleep = new Sleep(context, { policy: config.sleep, router: link });
+    changes.subscribe((appId) => sleep.ledger.changed(appId));
     const account = new AccountService(context);
     ensureToken(account, paths, config);
 
@@ -273,6 +283,7 @@ export class Daemon {
         logSessions: new LogSessions(context),
         oneOffs: new OneOffService(context, attachments),
         releases,
+        sleep,
         slugs: new Slugs(context),
       },
       tls,
@@ -310,6 +321,7 @@ export class Daemon {
           return link.stop();
         },
       },
+      { name: 'wake ledger', stop: () => sleep.ledger.stop() },
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },

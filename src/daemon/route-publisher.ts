@@ -1,5 +1,6 @@
 import type { App } from '../domain/app';
 import { dynoName } from '../domain/dyno';
+import { sleepPolicy, sleepStateOf, type SleepPolicy } from '../domain/sleep';
 import type { Clock } from '../lib/clock';
 import type { AppRoutes, RouteTable } from '../router/protocol';
 import type { Store } from '../store/store';
@@ -7,6 +8,8 @@ import type { Store } from '../store/store';
 export interface RoutePublisherOptions {
   store: Store;
   clock: Clock;
+  /** How an app sleeps that has no settings of its own. */
+  sleep: SleepPolicy;
   publish: (table: RouteTable) => void;
 }
 
@@ -35,19 +38,20 @@ export class RoutePublisher {
   }
 
   #table(): RouteTable {
-    const { store, clock } = this.#options;
+    const { store, clock, sleep } = this.#options;
     // Grows over restarts of the daemon too, with nothing to store.
     this.#version = Math.max(this.#version + 1, clock.now().getTime());
-    return { version: this.#version, apps: store.apps.all().map((app) => routesOf(store, app)) };
+    return { version: this.#version, apps: store.apps.all().map((app) => routesOf(store, app, sleep)) };
   }
 }
 
-function routesOf(store: Store, app: App): AppRoutes {
+function routesOf(store: Store, app: App, sleep: SleepPolicy): AppRoutes {
   const release = store.releases.current(app.id);
   const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
   const dynos = store.dynos.of(app.id).filter((dyno) => dyno.type === 'web' && dyno.state !== 'down');
   // Preboot: the old dynos have all requests until their successors have proved themselves.
   const superseded = dynos.filter((dyno) => dyno.superseded);
+  const { idleAfterMs } = sleepPolicy(sleep, store.appSleep.get(app.id));
   const web = store.formations.of(app.id).find((formation) => formation.type === 'web');
   return {
     app_id: app.id,
@@ -63,6 +67,8 @@ function routesOf(store: Store, app: App): AppRoutes {
       state: dyno.state === 'crashed' && dyno.startedAt === null ? 'starting' : dyno.state,
       endpoint: dyno.endpoint,
     })),
+    idle_after_ms:
+      sleepStateOf(store.dynos.of(app.id)) === 'sleepless' || idleAfterMs === 0 ? null : idleAfterMs,
     maintenance_page_url: release?.configVars.MAINTENANCE_PAGE_URL ?? null,
     error_page_url: release?.configVars.ERROR_PAGE_URL ?? null,
   };

@@ -19,6 +19,10 @@ export interface RouterLinkOptions {
   spawnRouter: () => void | Promise<void>;
   onLogLines: (lines: RouterLogLine[]) => void;
   onWake: (wake: WakeRequest) => void;
+  /** A request that waited for a wake has its first byte. */
+  onWoken: (woken: { appId: string; at: Date; held: number }) => void;
+  /** The router has parked an app. Answers whether it sleeps now, in the table that is published next. */
+  onIdle: (appId: string) => boolean;
   clock: Clock;
   logger: Logger;
   /** Between two attempts to connect: the first, doubled up to the second. Default 50 and 2,000. */
@@ -56,6 +60,8 @@ export class RouterLink {
   #cancelRetry: () => void = () => undefined;
   #cancelReply: () => void = () => undefined;
   #watchers: (() => void)[] = [];
+  /** Who waits for an answer to `park`, by app. */
+  readonly #parks = new Map<string, ((inFlight: number | null) => void)[]>();
 
   constructor(options: RouterLinkOptions) {
     this.#options = {
@@ -85,6 +91,33 @@ export class RouterLink {
   publish(table: RouteTable): void {
     this.#newest = table;
     this.#sendTable();
+  }
+
+  /**
+   * Asks the router to park an app. Answers 0 once it has, else how many requests are under way, or null when it does
+   * not answer. Whoever asked puts the app to sleep at once, or says `stayAwake`.
+   */
+  park(appId: string): Promise<number | null> {
+    const socket = this.#socket;
+    if (this.#state !== 'linked' || socket === null) return Promise.resolve(null);
+    return new Promise((resolve) => {
+      const settle = (inFlight: number | null): void => {
+        cancel();
+        const left = (this.#parks.get(appId) ?? []).filter((other) => other !== settle);
+        if (left.length > 0) this.#parks.set(appId, left);
+        else this.#parks.delete(appId);
+        resolve(inFlight);
+      };
+      const cancel = this.#options.clock.after(this.#options.replyTimeoutMs, () => settle(null));
+      this.#parks.set(appId, [...(this.#parks.get(appId) ?? []), settle]);
+      send(socket, { type: 'park', app_id: appId });
+    });
+  }
+
+  /** The app that was parked does not sleep. */
+  stayAwake(appId: string): void {
+    if (this.#state === 'linked' && this.#socket !== null)
+      send(this.#socket, { type: 'stay_awake', app_id: appId });
   }
 
   /** Resolves once the link is up and the newest published table is served; rejects with the signal's reason. */
@@ -246,10 +279,23 @@ export class RouterLink {
         return;
       case 'wake': {
         if (this.#state !== 'linked') return;
-        const { app_id, request_id, method, path, fwd } = message;
-        this.#options.onWake({ app_id, request_id, method, path, fwd });
+        const { app_id, request_id, method, path, fwd, at } = message;
+        this.#options.onWake({ app_id, request_id, method, path, fwd, at });
         return;
       }
+      case 'woken':
+        this.#options.onWoken({ appId: message.app_id, at: new Date(message.at), held: message.held });
+        return;
+      case 'idle': {
+        if (this.#state !== 'linked') return;
+        const parks = this.#parks.get(message.app_id) ?? [];
+        if (parks.length > 0) for (const settle of parks) settle(0);
+        else if (!this.#options.onIdle(message.app_id)) this.stayAwake(message.app_id);
+        return;
+      }
+      case 'busy':
+        for (const settle of this.#parks.get(message.app_id) ?? []) settle(message.in_flight);
+        return;
     }
   }
 

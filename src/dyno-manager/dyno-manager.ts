@@ -14,6 +14,13 @@ export interface DynoManager {
    * or by their own type. Answers how many there were.
    */
   restart(appId: AppId, selection: DynoSelection): number;
+  /**
+   * Puts the app's dynos of sleeping sizes to sleep, all together; answers false if they cannot just now
+   * (`sleepStateOf` says why). Nobody may be sending them requests.
+   */
+  idle(appId: AppId, depth: 'stopped' | 'frozen'): boolean;
+  /** Starts the app's sleeping dynos; answers what the web dynos wake from, null where none sleeps. */
+  wake(appId: AppId): 'stopped' | 'frozen' | null;
   /** The app's rows are gone: removes all its containers. */
   discard(appId: AppId): Promise<void>;
   /** The client of an attached one-off dyno has come: its process starts. */

@@ -27,8 +27,10 @@ export class DynoRows {
       if (current === undefined) return;
       store.dynos.save({ ...current, ...more, state, updatedAt: clock.now() });
       this.record(current, 'dyno.state', { from: current.state, to: state });
-      if (current.state !== shown) {
-        store.afterCommit(() => this.say(dyno, `State changed from ${current.state} to ${shown}`));
+      // A dyno that sleeps is "down" to the log, as on Heroku.
+      const before = current.state === 'idle' ? 'down' : current.state;
+      if (before !== shown) {
+        store.afterCommit(() => this.say(dyno, `State changed from ${before} to ${shown}`));
       }
     });
   }

@@ -1,6 +1,8 @@
 import type { Dyno } from '../domain/dyno';
+import { dynoSize } from '../domain/dyno-size';
 import type { DynoId } from '../domain/ids';
 import type { OneOff } from '../domain/one-off';
+import { isSleeper } from '../domain/sleep';
 import type { ContainerId } from '../engine/engine';
 import type { DesiredDyno } from './desired';
 import type { ObservedContainer } from './observe';
@@ -19,6 +21,10 @@ import type { ObservedContainer } from './observe';
  * - `up` for a day and some more: it is **retire**d and replaced ("Cycling").
  * - `up` in an old release with preboot on: **supersede** keeps it serving beside its successor, until all successors
  *   have been up for a while; it does not hold its slot any more.
+ * - `idle`, none: it sleeps, **stopped**. `idle`, running: **freeze** pauses it; paused: it sleeps, **frozen**, until
+ *   it has done so for long, its day is over, or it has ended all the same: **deepen** gives its slot to a stopped one.
+ * - `idle` although another dyno of the app is awake that should sleep along: **unidle** makes it `starting`. That is
+ *   also what a wake does to all of them. `starting`, paused: **thaw** lets it go on.
  * - wanted no more, or in another release or size: **retire** makes it `down`; a slot still wanted gets **insert**.
  * - `down`, running: **terminate** (SIGTERM, 30 s, SIGKILL). `down`, exited or none: **discard** removes both.
  *
@@ -26,7 +32,8 @@ import type { ObservedContainer } from './observe';
  * has ended is never started again. A detached one goes **launch**, **attend**, **conclude**; for an attached one see
  * `OneOffs`. Past its time to live it is retired.
  *
- * Invariants: at most one dyno of a name is not `down`; a container without a row is an **orphan** and removed
+ * Invariants: all of an app's dynos that sleep do it together, and only beside a web dyno among them; at most one dyno
+ * of a name is not `down`; a container without a row is an **orphan** and removed
  * after a grace period; a row exists before its container does.
  */
 export type Step =
@@ -38,8 +45,12 @@ export type Step =
   | { kind: 'retry'; dyno: Dyno; desired: DesiredDyno }
   | { kind: 'recover'; dyno: Dyno; desired: DesiredDyno; container: ObservedContainer | null }
   | { kind: 'supersede'; dyno: Dyno }
+  | { kind: 'unidle'; dyno: Dyno }
+  | { kind: 'freeze'; dyno: Dyno; containerId: ContainerId }
+  | { kind: 'thaw'; dyno: Dyno; container: ObservedContainer }
+  | { kind: 'deepen'; dyno: Dyno; desired: DesiredDyno }
   | { kind: 'retire'; dyno: Dyno; reason: RetireReason }
-  | { kind: 'terminate'; dyno: Dyno; containerId: ContainerId }
+  | { kind: 'terminate'; dyno: Dyno; containerId: ContainerId; paused: boolean }
   | { kind: 'discard'; dyno: Dyno; container: ObservedContainer | null }
   | { kind: 'remove-orphan'; containerId: ContainerId }
   | { kind: 'prepare'; dyno: Dyno }
@@ -60,6 +71,8 @@ export function changesRowsOnly(step: Step): boolean {
     case 'insert':
     case 'retry':
     case 'supersede':
+    case 'unidle':
+    case 'deepen':
     case 'retire':
       return true;
     case 'launch':
@@ -67,6 +80,8 @@ export function changesRowsOnly(step: Step): boolean {
     case 'boot-timeout':
     case 'crash':
     case 'recover':
+    case 'freeze':
+    case 'thaw':
     case 'terminate':
     case 'discard':
     case 'remove-orphan':
@@ -95,6 +110,8 @@ export interface PlanInput {
   preboot: boolean;
   /** 0 = never. */
   cycleMs: number;
+  /** How long a frozen dyno stays so before it is stopped; null = for ever. */
+  frozenMs: number | null;
   /** Since when exits have been seen as they happen. */
   watchingSince: Date;
   now: Date;
@@ -115,6 +132,7 @@ export function planDynos(input: PlanInput): Step[] {
   const containerOf = new Map(input.containers.map((container) => [container.dynoId, container]));
   const wanted = new Map(input.desired.map((desired) => [slot(desired), desired]));
   const occupied = new Set<string>();
+  const asleep = isAsleep(input, wanted);
   const steps: Step[] = [];
 
   for (const dyno of input.dynos) {
@@ -148,7 +166,10 @@ export function planDynos(input: PlanInput): Step[] {
       continue;
     }
     occupied.add(slot(dyno));
-    const step = planStaying(dyno, desired, container, input);
+    const step =
+      dyno.state === 'idle'
+        ? planIdle(dyno, desired, container, asleep, input)
+        : planStaying(dyno, desired, container, input);
     if (step !== undefined) steps.push(step);
   }
 
@@ -168,7 +189,7 @@ export function planDynos(input: PlanInput): Step[] {
 
 /** When a plan may differ although nothing happens: the next retry, boot timeout or end of a grace period. */
 export function nextDeadline(
-  input: Pick<PlanInput, 'desired' | 'dynos' | 'containers' | 'cycleMs' | 'now'>,
+  input: Pick<PlanInput, 'desired' | 'dynos' | 'containers' | 'cycleMs' | 'frozenMs' | 'now'>,
 ): Date | null {
   const known = new Set(input.dynos.map((dyno) => dyno.id));
   const times = [
@@ -177,6 +198,7 @@ export function nextDeadline(
       if (isBooting(dyno)) return [bootDeadline(dyno)];
       if (dyno.oneOff !== null && dyno.state !== 'down') return oneOffDeadlines(dyno, dyno.oneOff, input.now);
       if (dyno.state === 'up' && !dyno.superseded) return [cycleAt(dyno, input.cycleMs)];
+      if (dyno.state === 'idle' && dyno.startedAt !== null) return [deepenAt(dyno, input)];
       return [];
     }),
     ...input.containers.flatMap((container) =>
@@ -196,6 +218,7 @@ function planStaying(
   input: PlanInput,
 ): Step | undefined {
   switch (dyno.state) {
+    // planIdle, planLeaving
     case 'idle':
     case 'down':
       return undefined;
@@ -216,6 +239,8 @@ function planStaying(
     return watched ? { kind: 'crash', dyno, container } : { kind: 'recover', dyno, desired, container };
   }
   if (input.cutOff.has(dyno.id)) return { kind: 'recover', dyno, desired, container };
+  // It wakes, or somebody has paused it by hand.
+  if (container.state === 'paused') return { kind: 'thaw', dyno, container };
   if (isBooting(dyno) && bootDeadline(dyno) <= input.now.getTime()) {
     return { kind: 'boot-timeout', dyno, containerId: container.id };
   }
@@ -224,6 +249,38 @@ function planStaying(
   }
   const unaddressed = isBooting(dyno) && dyno.endpoint === null && container.endpoint !== null;
   return input.attended.has(dyno.id) && !unaddressed ? undefined : { kind: 'attend', dyno, container };
+}
+
+function planIdle(
+  dyno: Dyno,
+  desired: DesiredDyno,
+  container: ObservedContainer | null,
+  asleep: boolean,
+  input: PlanInput,
+): Step | undefined {
+  if (!asleep) return { kind: 'unidle', dyno };
+  if (container === null) return undefined;
+  if (container.state === 'exited' || input.cutOff.has(dyno.id)) return { kind: 'deepen', dyno, desired };
+  if (deepenAt(dyno, input) <= input.now.getTime()) return { kind: 'deepen', dyno, desired };
+  return container.state === 'running' ? { kind: 'freeze', dyno, containerId: container.id } : undefined;
+}
+
+/** Do all that sleep do so? One that is started, deployed or scaled up wakes the others (Dev Center "Eco Dyno Hours"). */
+function isAsleep({ desired, dynos }: PlanInput, wanted: ReadonlyMap<string, DesiredDyno>): boolean {
+  const sleepers = dynos.filter((dyno) => {
+    const match = wanted.get(slot(dyno));
+    return isSleeper(dyno) && match?.releaseId === dyno.releaseId && match.size === dyno.size;
+  });
+  return (
+    sleepers.length === desired.filter(({ size }) => dynoSize(size).sleeps).length &&
+    sleepers.every(({ state }) => state === 'idle') &&
+    sleepers.some(({ type }) => type === 'web')
+  );
+}
+
+function deepenAt(dyno: Dyno, { frozenMs, cycleMs }: Pick<PlanInput, 'frozenMs' | 'cycleMs'>): number {
+  const tierEnds = frozenMs === null ? Infinity : dyno.updatedAt.getTime() + frozenMs;
+  return Math.min(tierEnds, cycleAt(dyno, cycleMs));
 }
 
 /** It only serves out its time: whatever happens to it, it is not replaced. */
@@ -266,7 +323,8 @@ function cycleAt(dyno: Dyno, cycleMs: number): number {
 function planLeaving(dyno: Dyno, container: ObservedContainer | null, input: PlanInput): Step[] {
   if (input.stopping.has(dyno.id)) return [];
   if (container?.state === 'running' || container?.state === 'paused') {
-    return [{ kind: 'terminate', dyno, containerId: container.id }];
+    const paused = container.state === 'paused';
+    return [{ kind: 'terminate', dyno, containerId: container.id, paused }];
   }
   if (isDelivering(dyno, container, input)) return [];
   return [{ kind: 'discard', dyno, container }];
@@ -327,7 +385,8 @@ function isBooting(dyno: Dyno): boolean {
 }
 
 function bootDeadline(dyno: Dyno): number {
-  return (dyno.startedAt ?? dyno.createdAt).getTime() + BOOT_TIMEOUT_MS;
+  // One that thaws was started long ago and boots since its last change of state.
+  return Math.max((dyno.startedAt ?? dyno.createdAt).getTime(), dyno.updatedAt.getTime()) + BOOT_TIMEOUT_MS;
 }
 
 function slot(dyno: { type: string; number: number }): string {

@@ -1,5 +1,6 @@
 import { dynoName, type Dyno } from '../domain/dyno';
 import type { AppId, DynoId } from '../domain/ids';
+import { sleepPolicy, type SleepPolicy } from '../domain/sleep';
 import { EngineError } from '../engine/engine';
 import { APP_LABEL, INSTALLATION_LABEL, ownedLabels, ROLE_LABEL } from '../engine/labels';
 import { sleep } from '../lib/clock';
@@ -20,6 +21,8 @@ export interface ReconcilerOptions extends Omit<StepsOptions, 'kick' | 'sandboxe
   sandboxImage: string;
   /** How long a dyno runs before it is replaced by a fresh one; 0 = for ever. */
   cycleMs: number;
+  /** How an app sleeps that has no settings of its own. */
+  sleep: SleepPolicy;
   /** Apps that are worked on at once. */
   concurrency: number;
 }
@@ -112,6 +115,14 @@ export class Reconciler implements DynoManager {
     });
     this.kick(appId);
     return chosen.length;
+  }
+
+  idle(appId: AppId, depth: 'stopped' | 'frozen'): boolean {
+    return this.#steps.sleep.idle(appId, depth);
+  }
+
+  wake(appId: AppId): 'stopped' | 'frozen' | null {
+    return this.#steps.sleep.wake(appId);
   }
 
   attach(dynoId: DynoId, client: ProcessClient): void {
@@ -238,6 +249,7 @@ export class Reconciler implements DynoManager {
       cutOff: this.#cutOff(dynos),
       preboot: store.appFeatures.get(appId).some(({ name, enabled }) => name === 'preboot' && enabled),
       cycleMs: this.#options.cycleMs,
+      frozenMs: this.#frozenMs(appId),
       containers,
       attended: this.#steps.attended,
       stopping: this.#steps.stopping,
@@ -245,6 +257,11 @@ export class Reconciler implements DynoManager {
       watchingSince: this.#watchingSince,
       now: clock.now(),
     };
+  }
+
+  #frozenMs(appId: AppId): number | null {
+    const policy = sleepPolicy(this.#options.sleep, this.#options.store.appSleep.get(appId));
+    return policy.depth === 'tiered' ? policy.frozenMs : null;
   }
 
   /** Answers whether there is nothing to do for it now, and then sees to it that it is looked at when there is. */

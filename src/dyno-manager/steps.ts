@@ -1,7 +1,7 @@
 import type { Dyno } from '../domain/dyno';
 import { choosePort, dynoName } from '../domain/dyno';
 import type { AppId, DynoId } from '../domain/ids';
-import { EngineError, type ContainerEngine, type ContainerId } from '../engine/engine';
+import { EngineError, ignoring, type ContainerEngine, type ContainerId } from '../engine/engine';
 import { sleep, type Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import type { Logplex } from '../logplex/logplex';
@@ -17,6 +17,7 @@ import type { ObservedContainer } from './observe';
 import { OneOffs } from './one-off';
 import type { RetireReason, Step } from './plan';
 import type { Sandbox, SandboxPool } from './sandboxes';
+import { Sleep } from './sleep';
 
 export interface StepsOptions {
   store: Store;
@@ -66,6 +67,7 @@ export class Steps {
   readonly #rows: DynoRows;
   readonly #containers: DynoContainers;
   readonly oneOffs: OneOffs;
+  readonly sleep: Sleep;
   readonly #attended = new Map<DynoId, Attention>();
   /** Their end or their removal is under way. */
   readonly #stopping = new Map<DynoId, Promise<void>>();
@@ -84,6 +86,13 @@ export class Steps {
     });
     this.#containers = new DynoContainers({ ...options, stopping });
     this.oneOffs = new OneOffs({ ...options, rows: this.#rows, containers: this.#containers, stopping });
+    this.sleep = new Sleep({
+      ...options,
+      rows: this.#rows,
+      insert: (dyno, crashCount) => this.#insert({ ...this.#newDyno(dyno, crashCount), state: 'idle' }),
+      containerOf: (dynoId) => this.#attended.get(dynoId)?.containerId,
+      attend: (dyno, containerId, endpoint) => this.#attend(dyno, containerId, endpoint),
+    });
   }
 
   get attended(): ReadonlySet<DynoId> {
@@ -125,11 +134,21 @@ export class Steps {
         this.#rows.supersede(step.dyno);
         this.#options.changed(step.dyno.appId);
         return;
+      case 'unidle':
+        this.sleep.unidle(step.dyno);
+        return;
+      case 'freeze':
+        return this.sleep.freeze(step.dyno, step.containerId);
+      case 'thaw':
+        return this.sleep.thaw(step.dyno, step.container.id, this.#endpointOf(step.dyno, step.container));
+      case 'deepen':
+        this.sleep.deepen(step.dyno, step.desired);
+        return;
       case 'retire':
         this.retire(step.dyno, step.reason);
         return;
       case 'terminate':
-        this.#terminate(step.dyno, step.containerId);
+        this.#terminate(step.dyno, step.containerId, step.paused);
         return;
       case 'discard':
         this.#discard(step.dyno, step.container);
@@ -338,7 +357,11 @@ export class Steps {
     attention.booting = true;
     const { signal } = attention.boot;
     untilListening(endpoint, { clock, signal, settleMs: this.#options.settleMs }).then(
-      () => this.#becomeUp(dyno),
+      () => {
+        // It may boot once more: when it thaws.
+        attention.booting = false;
+        this.#becomeUp(dyno);
+      },
       // Aborted: the dyno ended or is to end, which a plan sees for itself.
       () => kick(dyno.appId),
     );
@@ -462,10 +485,14 @@ export class Steps {
     this.#replace(dyno, desired);
   }
 
-  #terminate(dyno: Dyno, containerId: ContainerId): void {
+  #terminate(dyno: Dyno, containerId: ContainerId, paused: boolean): void {
     if (this.#stopping.has(dyno.id)) return;
     if (dyno.oneOff?.attached !== true) this.#attend(dyno, containerId, null);
-    this.#besidePlan(dyno, () => this.#shutDown(dyno, containerId));
+    this.#besidePlan(dyno, async () => {
+      // A frozen process would not hear the signal.
+      if (paused) await this.#options.engine.unpause(containerId).catch(ignoring('not_running', 'not_found'));
+      await this.#shutDown(dyno, containerId);
+    });
   }
 
   /** An engine that takes its time to end or remove one dyno shall not keep others from starting. */

@@ -189,7 +189,7 @@ function endpointOf(found: {
   networks: Networks | null | undefined;
   reachability: EngineInfo['reachability'];
 }): ContainerInfo['endpoint'] {
-  if (found.state !== 'running' || found.port === undefined) return undefined;
+  if ((found.state !== 'running' && found.state !== 'paused') || found.port === undefined) return undefined;
   if (found.publishedPort !== undefined) return { host: LOOPBACK, port: found.publishedPort };
   if (found.reachability !== 'container-address') return undefined;
   const addresses = Object.values(found.networks?.Networks ?? {}).map((network) => network?.IPAddress);

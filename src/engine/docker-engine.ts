@@ -233,6 +233,30 @@ export class DockerEngine implements ContainerEngine {
     );
   }
 
+  async pause(id: ContainerId): Promise<void> {
+    await this.#bounded(`pause container ${id}`, (abortSignal) =>
+      this.#docker.getContainer(id).pause({ abortSignal }),
+    ).catch(async (error: unknown) => this.#acceptIf('paused', id, error));
+  }
+
+  async unpause(id: ContainerId): Promise<void> {
+    await this.#bounded(`unpause container ${id}`, (abortSignal) =>
+      this.#docker.getContainer(id).unpause({ abortSignal }),
+    ).catch(async (error: unknown) => this.#acceptIf('running', id, error));
+  }
+
+  /** Engines say in many words that nothing was to be done (Docker with status 500): its state says it for sure. */
+  async #acceptIf(wanted: ContainerInfo['state'], id: ContainerId, error: unknown): Promise<void> {
+    if (error instanceof EngineError && (error.kind === 'not_found' || error.kind === 'unreachable'))
+      throw error;
+    const { state } = await this.inspect(id);
+    if (state === wanted) return;
+    if (state === 'exited' || state === 'created') {
+      throw new EngineError('not_running', `container ${id} is not running`, { cause: error });
+    }
+    throw error;
+  }
+
   async remove(id: ContainerId): Promise<void> {
     try {
       await this.#bounded(`remove container ${id}`, (abortSignal) =>

@@ -36,7 +36,7 @@ function kindOf(error: unknown, detail: string): EngineErrorKind {
   const status = statusOf(error);
   // 403: "network has active endpoints"; Podman answers 500 to several of what Docker calls a conflict.
   if (
-    /is not running|container .* is stopped|stopped container/i.test(detail) &&
+    /is not running|is paused|container .* is stopped|stopped container/i.test(detail) &&
     (status === 409 || status === 500)
   )
     return 'not_running';

@@ -21,8 +21,15 @@ export interface ContainerEngine {
   start(id: ContainerId): Promise<void>;
   /** SIGTERM, then SIGKILL after `timeoutMs`; returns when it has ended. A stopped container is success. */
   stop(id: ContainerId, options: { timeoutMs: number }): Promise<void>;
-  /** Sends a signal to the container's first process. `not_running` if it has ended. */
+  /**
+   * Sends a signal to the container's first process. `not_running` if it has ended. To a paused container only SIGKILL
+   * may be sent: what becomes of other signals is up to the engine.
+   */
   kill(id: ContainerId, signal: string): Promise<void>;
+  /** Freezes all its processes where they are; memory stays. Paused already is success, `not_running` if it has ended. */
+  pause(id: ContainerId): Promise<void>;
+  /** Lets them go on. A container that is not paused is success; `not_running` if it has ended. */
+  unpause(id: ContainerId): Promise<void>;
   /** Removes the container, killing it first if need be, with its anonymous volumes. Gone already is success. */
   remove(id: ContainerId): Promise<void>;
   /** By id or name. `not_found` if there is none. */
@@ -37,7 +44,7 @@ export interface ContainerEngine {
 
   /**
    * Runs a command in a running container and collects what it prints (at most 1 MiB of each stream). `not_running`
-   * if the container is not; `other` after `timeoutMs` (default 60 s), which leaves the command running.
+   * if the container is not, or is paused; `other` after `timeoutMs` (default 60 s), which leaves the command running.
    */
   exec(id: ContainerId, argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
   /**
@@ -167,7 +174,7 @@ export interface ContainerInfo {
   createdAt: Date;
   startedAt?: Date;
   finishedAt?: Date;
-  /** Where this process reaches `exposePort`; set while running and only if a port was exposed. */
+  /** Where this process reaches `exposePort`; set while running or paused, and only if a port was exposed. */
   endpoint?: { host: string; port: number };
 }
 

@@ -18,6 +18,10 @@ export interface ControlServerOptions {
   /** Serves the table; the answer is the version that is served now. */
   onTable: (table: RouteTable) => number;
   onShutdown: () => void;
+  /** The app is wanted asleep now. */
+  onPark: (appId: string) => void;
+  /** It is not put to sleep after all. */
+  onStayAwake: (appId: string) => void;
   /** A daemon has connected and was greeted. */
   onDaemon: () => void;
 }
@@ -100,6 +104,12 @@ export class ControlServer {
           return;
         }
         case 'hello':
+          return;
+        case 'park':
+          this.#options.onPark(message.app_id);
+          return;
+        case 'stay_awake':
+          this.#options.onStayAwake(message.app_id);
           return;
         case 'shutdown':
           this.#options.onShutdown();

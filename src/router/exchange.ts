@@ -12,7 +12,8 @@ import {
   type RouterError,
 } from './errors';
 import type { Forwarder } from './forward';
-import { admit, type Gate } from './gate';
+import type { Activity, AppActivity } from './activity';
+import { admit, type Admission, type Gate } from './gate';
 import {
   announcesBody,
   clientResponseHeaders,
@@ -54,6 +55,7 @@ export interface ExchangeContext {
   clock: Clock;
   timeouts: RouterTimeouts;
   gate: Gate;
+  activity: Activity;
   connections: DynoConnections;
   forwarder: Forwarder;
   index: () => RouteIndex;
@@ -92,6 +94,10 @@ export class Exchange {
 
   #app: AppRoutes | null = null;
   #entered = false;
+  /** Of its app, while it counts as one of its requests. */
+  #activity: AppActivity | null = null;
+  /** It waited for a dyno that slept. */
+  #woke = false;
   #continued = false;
   #connection: DynoConnection | null = null;
   #dynoName: string | null = null;
@@ -174,7 +180,12 @@ export class Exchange {
     this.#clientSocket.destroy();
   }
 
-  /** The router stops: a tunnel never ends by itself, a request does. */
+  /** The app to which it has become a tunnel. */
+  get tunnelTo(): string | null {
+    return this.#tunnelling && !this.#done ? (this.#app?.app_id ?? null) : null;
+  }
+
+  /** For a tunnel that would never end by itself: the router stops, or the dyno sleeps. */
   closeTunnel(): void {
     if (!this.#tunnelling) return;
     this.#connection?.socket.destroy();
@@ -182,7 +193,7 @@ export class Exchange {
   }
 
   async #dispatch(appId: string): Promise<void> {
-    const { clock, timeouts, gate, connections } = this.#context;
+    const { clock, timeouts, connections } = this.#context;
     const signal = this.#over.signal;
     let reuse = this.#repeatable;
     let bootDeadline: number | null = null;
@@ -196,7 +207,9 @@ export class Exchange {
         return;
       }
       this.#app = app;
-      const admission = admit(app);
+      const parked = this.#context.activity.isParked(appId);
+      const admission: Admission = parked ? { kind: 'hold', wake: false } : admit(app);
+      if (admission.kind !== 'refuse') this.#countIn(appId);
       const now = clock.now().getTime();
       switch (admission.kind) {
         case 'refuse':
@@ -204,20 +217,20 @@ export class Exchange {
           return;
         case 'hold': {
           bootDeadline ??= now + timeouts.bootMs;
-          const { requestId, method, path, fwd } = this.#head;
-          const release = await gate.wait(
-            appId,
-            { requestId, method, path, fwd: fwd.join(',') },
-            { wake: admission.wake, timeoutMs: Math.max(0, bootDeadline - now), signal },
-          );
-          if (release === 'timeout') this.#fail(routerError('H20'));
-          else if (release === 'full') this.#fail(routerError('H11'));
+          this.#woke ||= admission.wake;
+          await this.#hold(appId, admission.wake, bootDeadline - now);
           break;
         }
         case 'dispatch': {
           if (!this.#entered && !this.#context.enter(app)) {
-            this.#fail(routerError('H11'));
-            return;
+            if (!this.#woke) {
+              this.#fail(routerError('H11'));
+              return;
+            }
+            // More waited for the wake than a dyno takes at a time: they go on one by one.
+            bootDeadline ??= now + timeouts.bootMs;
+            await this.#hold(appId, false, bootDeadline - now);
+            break;
           }
           this.#entered = true;
           const outcome = await connections.connect(admission.dynos, { reuse, signal });
@@ -247,6 +260,33 @@ export class Exchange {
         }
       }
     }
+  }
+
+  /** Waits at the gate until the app's routes change or a place is free; answers for it if that takes too long. */
+  async #hold(appId: string, wake: boolean, timeoutMs: number): Promise<void> {
+    const { requestId, method, path, fwd } = this.#head;
+    const release = await this.#context.gate.wait(
+      appId,
+      { requestId, method, path, fwd: fwd.join(','), at: this.#startedAt },
+      { wake, timeoutMs: Math.max(0, timeoutMs), signal: this.#over.signal },
+    );
+    if (release === 'timeout') this.#fail(routerError('H20'));
+    else if (release === 'full') this.#fail(routerError('H11'));
+  }
+
+  /** From now on the app is not put to sleep on account of this request. */
+  #countIn(appId: string): void {
+    if (this.#activity !== null) return;
+    this.#activity = this.#context.activity.of(appId);
+    this.#activity.inFlight += 1;
+    this.#activity.lastAtMs = this.#context.clock.now().getTime();
+  }
+
+  #countOut(): void {
+    if (this.#activity === null) return;
+    this.#activity.inFlight -= 1;
+    this.#activity.lastAtMs = this.#context.clock.now().getTime();
+    this.#activity = null;
   }
 
   /** Waits, but not beyond the end of this exchange. */
@@ -347,6 +387,7 @@ export class Exchange {
     }
     const to = this.#response;
     const status = from.statusCode ?? 502;
+    if (this.#woke) this.#context.gate.answered(this.#app?.app_id ?? '');
     this.#cancelTimer();
     this.#touch();
     this.#watchIdle(() => (to.writableNeedDrain ? 'H28' : 'H15'));
@@ -393,14 +434,24 @@ export class Exchange {
     const client = this.#upgrade.takeOver();
     client.socket.write(switchingProtocolsHead(from.statusMessage, pairsOf(from.rawHeaders)), 'latin1');
     const { clock, timeouts } = this.#context;
-    void tunnel(client, { socket: dynoSocket, early }, { clock, idleMs: timeouts.idleMs }).then((end) => {
-      if (end === 'idle') this.#finish(routerError('H15'), 503);
-      else this.#finish(null, 101);
-    });
+    const activity = this.#activity;
+    // Only bytes keep the app awake from here on.
+    this.#countOut();
+    const onBytes = (nowMs: number): void => {
+      if (activity !== null) activity.lastAtMs = nowMs;
+    };
+    if (this.#woke) this.#context.gate.answered(this.#app?.app_id ?? '');
+    void tunnel(client, { socket: dynoSocket, early }, { clock, idleMs: timeouts.idleMs, onBytes }).then(
+      (end) => {
+        if (end === 'idle') this.#finish(routerError('H15'), 503);
+        else this.#finish(null, 101);
+      },
+    );
   }
 
   #touch(): void {
     this.#lastActivityMs = this.#context.clock.now().getTime();
+    if (this.#activity !== null) this.#activity.lastAtMs = this.#lastActivityMs;
   }
 
   #watchIdle(culprit: () => 'H15' | 'H28'): void {
@@ -474,6 +525,7 @@ export class Exchange {
     const { clock } = this.#context;
     const app = this.#app;
     if (app === null) return;
+    this.#countOut();
     if (this.#entered) this.#context.leave(app.app_id);
     const now = clock.now();
     const dispatched = this.#connectedAtMs !== null;

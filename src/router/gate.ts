@@ -36,10 +36,12 @@ export interface WaitingRequest {
   method: string;
   path: string;
   fwd: string;
+  /** When it came. */
+  at: Date;
 }
 
 export type Release =
-  /** A new table: ask `admit` again. */
+  /** A new table, or a place has become free: ask again. */
   'changed' | 'timeout' | 'full' | 'aborted';
 
 export interface GateOptions {
@@ -67,6 +69,8 @@ interface Queue {
 export class Gate {
   readonly #options: GateOptions;
   readonly #queues = new Map<string, Queue>();
+  /** Apps whose wake was told of and whose first byte is still to come: requests held so far. */
+  readonly #waking = new Map<string, { held: number }>();
 
   constructor(options: GateOptions) {
     this.#options = options;
@@ -119,10 +123,36 @@ export class Gate {
         // No longer asleep: the next sleep is to be told anew.
         if (!admission.wake) queue.told = false;
         else this.#tell(appId, queue);
-      } else {
-        for (const waiter of [...queue.waiters]) waiter.settle('changed');
-      }
+      } else this.release(appId);
     }
+  }
+
+  /** Lets all waiters of an app look again. */
+  release(appId: string): void {
+    const waiters = [...(this.#queues.get(appId)?.waiters ?? [])];
+    const waking = this.#waking.get(appId);
+    if (waking !== undefined) waking.held = Math.max(waking.held, waiters.length);
+    for (const waiter of waiters) waiter.settle('changed');
+  }
+
+  /** Lets the one look again that has waited longest. */
+  releaseOne(appId: string): void {
+    const [first] = this.#queues.get(appId)?.waiters ?? [];
+    first?.settle('changed');
+  }
+
+  /** A request that was held while the app woke has its first byte. */
+  answered(appId: string): void {
+    const waking = this.#waking.get(appId);
+    if (waking === undefined) return;
+    this.#waking.delete(appId);
+    // Should no daemon hear it, its ledger only lacks the last figure.
+    this.#options.send({
+      type: 'woken',
+      app_id: appId,
+      at: this.#options.clock.now().toISOString(),
+      held: waking.held,
+    });
   }
 
   /** What was told may have been lost with the daemon that heard it. */
@@ -139,7 +169,7 @@ export class Gate {
     if (queue.told) return;
     const [first] = queue.waiters;
     if (!first) return;
-    const { requestId, method, path, fwd } = first.request;
+    const { requestId, method, path, fwd, at } = first.request;
     queue.told = this.#options.send({
       type: 'wake',
       app_id: appId,
@@ -147,6 +177,8 @@ export class Gate {
       method,
       path,
       fwd,
+      at: at.toISOString(),
     });
+    if (!this.#waking.has(appId)) this.#waking.set(appId, { held: 0 });
   }
 }

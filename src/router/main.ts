@@ -1,8 +1,9 @@
 import { systemClock } from '../lib/clock';
 import { deferred } from '../lib/deferred';
 import type { Logger } from '../lib/logger';
-import { DEFAULT_TIMEOUTS, Router, type RouterLimits, type RouterOptions } from './router';
 import type { RouterTimeouts } from './exchange';
+import { DEFAULT_TIMEOUTS, type RouterLimits } from './limits';
+import { Router, type RouterOptions } from './router';
 
 export interface RouterConfig {
   dataDir: string;

@@ -20,6 +20,9 @@ export function parseDaemonMessage(line: string): DaemonMessage {
       return { type: 'hello' };
     case 'routes':
       return { type: 'routes', table: readRouteTable(message.table) };
+    case 'park':
+    case 'stay_awake':
+      return { type: message.type, app_id: text(message.app_id, 'app_id') };
     case 'shutdown':
       return { type: 'shutdown' };
     default:
@@ -51,6 +54,26 @@ export function parseRouterMessage(line: string): RouterMessage {
         method: text(message.method, 'method'),
         path: text(message.path, 'path'),
         fwd: text(message.fwd, 'fwd'),
+        at: text(message.at, 'at'),
+      };
+    case 'woken':
+      return {
+        type: 'woken',
+        app_id: text(message.app_id, 'app_id'),
+        at: text(message.at, 'at'),
+        held: integer(message.held, 'held'),
+      };
+    case 'idle':
+      return {
+        type: 'idle',
+        app_id: text(message.app_id, 'app_id'),
+        quiet_ms: integer(message.quiet_ms, 'quiet_ms'),
+      };
+    case 'busy':
+      return {
+        type: 'busy',
+        app_id: text(message.app_id, 'app_id'),
+        in_flight: integer(message.in_flight, 'in_flight'),
       };
     default:
       throw new MessageError('message has an unknown type');
@@ -73,6 +96,7 @@ function readApp(value: unknown): AppRoutes {
     has_code: flag(app.has_code, 'has_code'),
     web_quantity: integer(app.web_quantity, 'web_quantity'),
     dynos: array(app.dynos, 'dynos').map(readDyno),
+    idle_after_ms: app.idle_after_ms === null ? null : integer(app.idle_after_ms, 'idle_after_ms'),
     maintenance_page_url: textOrNull(app.maintenance_page_url, 'maintenance_page_url'),
     error_page_url: textOrNull(app.error_page_url, 'error_page_url'),
   };

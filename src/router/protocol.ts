@@ -3,7 +3,7 @@
  * one JSON object per line, snake_case on the wire. The router keeps the last route table on disk, so it
  * serves on while no daemon is connected. A newer daemon connection replaces an older one.
  */
-export const ROUTER_PROTOCOL_VERSION = 1;
+export const ROUTER_PROTOCOL_VERSION = 2;
 
 /** Daemon → router. */
 export type DaemonMessage =
@@ -13,6 +13,10 @@ export type DaemonMessage =
    */
   | { type: 'hello' }
   | { type: 'routes'; table: RouteTable }
+  /** Somebody wants the app to sleep now: answered by `idle` or `busy`. */
+  | { type: 'park'; app_id: string }
+  /** The answer to an `idle` that does not lead to sleep. */
+  | { type: 'stay_awake'; app_id: string }
   /** Drain and exit: sent by `dynodock down`. */
   | { type: 'shutdown' };
 
@@ -30,7 +34,32 @@ export type RouterMessage =
   | { type: 'applied'; table_version: number }
   | { type: 'log'; lines: RouterLogLine[] }
   /** A request for an app whose web dynos sleep is being held. */
-  | { type: 'wake'; app_id: string; request_id: string; method: string; path: string; fwd: string };
+  | {
+      type: 'wake';
+      app_id: string;
+      request_id: string;
+      method: string;
+      path: string;
+      fwd: string;
+      /** When it came, ISO 8601. */
+      at: string;
+    }
+  /** A request that had waited for the wake has its first byte. Once per wake. */
+  | {
+      type: 'woken';
+      app_id: string;
+      /** ISO 8601. */
+      at: string;
+      /** Requests that waited when the dyno was there. */
+      held: number;
+    }
+  /**
+   * Nothing of the app is under way, nothing was for `quiet_ms`, and its requests are held from now on, for some
+   * seconds: it may be put to sleep. Answered by a table in which it sleeps, or by `stay_awake`.
+   */
+  | { type: 'idle'; app_id: string; quiet_ms: number }
+  /** The answer to a `park` that cannot be. */
+  | { type: 'busy'; app_id: string; in_flight: number };
 
 export interface RouterLogLine {
   app_id: string;
@@ -57,6 +86,8 @@ export interface AppRoutes {
   /** Wanted number of web dynos; 0 or no web process type = H14. */
   web_quantity: number;
   dynos: RouteDyno[];
+  /** Without traffic for so long it may sleep; null = it never does by itself. */
+  idle_after_ms: number | null;
   maintenance_page_url: string | null;
   error_page_url: string | null;
 }

@@ -78,7 +78,7 @@ export interface TunnelSide {
 export function tunnel(
   client: TunnelSide,
   dyno: TunnelSide,
-  options: { clock: Clock; idleMs: number },
+  options: { clock: Clock; idleMs: number; onBytes: (nowMs: number) => void },
 ): Promise<'closed' | 'idle'> {
   return new Promise((resolve) => {
     const { clock, idleMs } = options;
@@ -87,6 +87,7 @@ export function tunnel(
     let open = 2;
     const touch = (): void => {
       lastAt = clock.now().getTime();
+      options.onBytes(lastAt);
     };
     const watch = (): void => {
       const left = lastAt + idleMs - clock.now().getTime();

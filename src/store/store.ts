@@ -1,5 +1,6 @@
 import { AccountStore } from './accounts';
 import { AppFeatureStore } from './app-features';
+import { AppSleepStore } from './app-sleep';
 import { AppStore } from './apps';
 import { BuildpackInstallationStore } from './buildpack-installations';
 import { BuildStore } from './builds';
@@ -13,6 +14,7 @@ import { migrate } from './migrate';
 import { ReleaseStore } from './releases';
 import { SettingsStore } from './settings';
 import { SlugStore } from './slugs';
+import { WakeStore } from './wakes';
 
 /** All tables of one database. */
 export class Store {
@@ -22,12 +24,14 @@ export class Store {
   readonly configVars: ConfigVarStore;
   readonly buildpackInstallations: BuildpackInstallationStore;
   readonly appFeatures: AppFeatureStore;
+  readonly appSleep: AppSleepStore;
   readonly formations: FormationStore;
   readonly slugs: SlugStore;
   readonly releases: ReleaseStore;
   readonly builds: BuildStore;
   readonly dynos: DynoStore;
   readonly domainNames: DomainNameStore;
+  readonly wakes: WakeStore;
   readonly events: EventStore;
   readonly #database: Database;
   #afterCommit: (() => void)[] | undefined;
@@ -40,12 +44,14 @@ export class Store {
     this.configVars = new ConfigVarStore(database);
     this.buildpackInstallations = new BuildpackInstallationStore(database);
     this.appFeatures = new AppFeatureStore(database);
+    this.appSleep = new AppSleepStore(database);
     this.formations = new FormationStore(database);
     this.slugs = new SlugStore(database);
     this.releases = new ReleaseStore(database);
     this.builds = new BuildStore(database);
     this.dynos = new DynoStore(database);
     this.domainNames = new DomainNameStore(database);
+    this.wakes = new WakeStore(database);
     this.events = new EventStore(database);
   }
 

@@ -247,6 +247,8 @@ export function describeContainerEngine(name: string, makeSubject: () => Promise
           await expectKind(engine.start(id), 'not_found');
           await expectKind(engine.stop(id, { timeoutMs: 1000 }), 'not_found');
           await expectKind(engine.kill(id, 'SIGTERM'), 'not_found');
+          await expectKind(engine.pause(id), 'not_found');
+          await expectKind(engine.unpause(id), 'not_found');
           await expectKind(engine.wait(id), 'not_found');
           await expectKind(engine.exec(id, ['true']), 'not_found');
           await expectKind(engine.execAttached(id, ['true'], { terminal: null }), 'not_found');
@@ -291,6 +293,44 @@ export function describeContainerEngine(name: string, makeSubject: () => Promise
         await engine.remove(id);
         await expectKind(engine.inspect(id), 'not_found');
         await engine.create(spec);
+      });
+
+      sentence(
+        'a paused container is neither running nor ended, and goes on when it is unpaused',
+        async () => {
+          const id = await started('executor', { network, exposePort: 5000 });
+          const { endpoint } = await engine.inspect(id);
+          expect(endpoint).toBeDefined();
+          await engine.pause(id);
+          await engine.pause(id);
+          expect(await engine.inspect(id)).toMatchObject({ state: 'paused', endpoint });
+          expect(await engine.list(labels)).toMatchObject([{ id, state: 'paused', endpoint }]);
+          await expectKind(engine.exec(id, ['true']), 'not_running');
+          await engine.unpause(id);
+          await engine.unpause(id);
+          expect(await engine.inspect(id)).toMatchObject({ state: 'running', endpoint });
+          expect(await engine.exec(id, ['sh', '-c', 'exit 7'])).toMatchObject({ exitCode: 7 });
+        },
+      );
+
+      sentence('a paused container can be killed and removed', async () => {
+        const killed = await started('idle');
+        await engine.pause(killed);
+        await engine.kill(killed, 'SIGKILL');
+        expect(await engine.wait(killed)).toEqual({ exitCode: 137 });
+        const removed = await started('idle');
+        await engine.pause(removed);
+        await engine.remove(removed);
+        await expectKind(engine.inspect(removed), 'not_found');
+      });
+
+      sentence('what has not started or has ended can neither be paused nor unpaused', async () => {
+        const created = await engine.create(aSpec('idle'));
+        await expectKind(engine.pause(created), 'not_running');
+        const ended = await started('succeed');
+        await engine.wait(ended);
+        await expectKind(engine.pause(ended), 'not_running');
+        await expectKind(engine.unpause(ended), 'not_running');
       });
 
       sentence('the exit code is told by wait, by inspect and by the list', async () => {

@@ -33,8 +33,10 @@ import { OneOffService } from '../../src/platform/dynos/one-offs';
 import { FormationService } from '../../src/platform/formation/formation';
 import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
 import { Releases } from '../../src/platform/releases/releases';
+import { Sleep } from '../../src/platform/sleep/sleep';
 import { Slugs } from '../../src/platform/slugs/slugs';
 import { Store } from '../../src/store/store';
+import { SLEEP } from './dyno-world';
 
 export interface Answer {
   status: number;
@@ -90,6 +92,8 @@ export class TestApi {
     const dynoManager: DynoManager = {
       kick: () => undefined,
       restart: (_appId, selection) => this.restarts.push(selection),
+      idle: () => false,
+      wake: () => null,
       discard: () => Promise.resolve(),
       attach: (_dynoId, client) => client.close(),
       runInside: (_dynoId, _command, client) => client.close(),
@@ -125,6 +129,10 @@ export class TestApi {
       logSessions: new LogSessions(context),
       oneOffs: new OneOffService(context, this.attachments),
       releases,
+      sleep: new Sleep(context, {
+        policy: SLEEP,
+        router: { park: async () => null, stayAwake: () => undefined },
+      }),
       slugs: new Slugs(context),
       ...more.services,
     };

@@ -8,6 +8,7 @@ import { parseDynoSize } from '../../src/domain/dyno-size';
 import type { AppId, SlugId } from '../../src/domain/ids';
 import type { ProcessTypes } from '../../src/domain/procfile';
 import type { Release } from '../../src/domain/release';
+import type { SleepPolicy } from '../../src/domain/sleep';
 import type { Slug } from '../../src/domain/slug';
 import { Reconciler } from '../../src/dyno-manager/reconciler';
 import { silentLogger } from '../../src/lib/logger';
@@ -27,6 +28,7 @@ import type { ContainerSpec } from '../../src/engine/engine';
 
 export const INSTALLATION = 'installation-under-test';
 const IMAGE = 'slug:1';
+export const SLEEP: SleepPolicy = { idleAfterMs: 1_800_000, depth: 'stopped', frozenMs: 600_000 };
 
 /** The dyno manager and the platform's services over a store in memory, a fake engine and a clock turned by hand. */
 export class DynoWorld {
@@ -67,6 +69,8 @@ export class DynoWorld {
       dynoManager: {
         kick: (appId) => this.manager.kick(appId),
         restart: (appId, selection) => this.manager.restart(appId, selection),
+        idle: (appId, depth) => this.manager.idle(appId, depth),
+        wake: (appId) => this.manager.wake(appId),
         discard: (appId) => this.manager.discard(appId),
         attach: (dynoId, client) => this.manager.attach(dynoId, client),
         runInside: (dynoId, command, client) => this.manager.runInside(dynoId, command, client),
@@ -209,6 +213,7 @@ export class DynoWorld {
       readySandboxes: this.readySandboxes,
       sandboxImage: IMAGE,
       cycleMs: 20 * 60_000,
+      sleep: SLEEP,
     });
   }
 }

@@ -285,6 +285,10 @@ export class FakeEngine implements ContainerEngine {
         afterMs = 0,
       } = typeof printed === 'string' ? { text: printed } : printed;
       const print = (): void => {
+        if (container.paused) {
+          container.whenThawed(print);
+          return;
+        }
         const line = typeof text === 'string' ? text : text(view);
         container.print(`${line}\n`, stream, () => this.#nextNanoseconds());
       };
@@ -292,7 +296,10 @@ export class FakeEngine implements ContainerEngine {
       else container.timers.push(this.#clock.after(afterMs, print));
     }
     if (script.exitAfterMs !== undefined) {
-      const end = (): void => this.#end(container, script.exitCode ?? 0, script.oomKilled ?? false);
+      const end = (): void => {
+        if (container.paused) container.whenThawed(end);
+        else this.#end(container, script.exitCode ?? 0, script.oomKilled ?? false);
+      };
       container.timers.push(this.#clock.after(script.exitAfterMs, end));
     }
     if (script.echoesInput) container.onInput((ended) => this.#echo(container, ended));
@@ -314,6 +321,25 @@ export class FakeEngine implements ContainerEngine {
     const container = this.#get(id);
     if (container.state !== 'running') throw notRunning(container);
     this.#signal(container, signal);
+  }
+
+  async pause(id: ContainerId): Promise<void> {
+    await this.#enter('pause');
+    const container = this.#get(id);
+    if (container.state !== 'running') throw notRunning(container);
+    if (container.paused) return;
+    container.paused = true;
+    this.#emit(container, 'pause');
+  }
+
+  async unpause(id: ContainerId): Promise<void> {
+    await this.#enter('unpause');
+    const container = this.#get(id);
+    if (container.state !== 'running') throw notRunning(container);
+    if (!container.paused) return;
+    container.paused = false;
+    this.#emit(container, 'unpause');
+    container.thaw();
   }
 
   async remove(id: ContainerId): Promise<void> {
@@ -364,7 +390,7 @@ export class FakeEngine implements ContainerEngine {
   async exec(id: ContainerId, argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
     await this.#enter('exec');
     const container = this.#get(id);
-    if (container.state !== 'running') throw notRunning(container);
+    if (container.state !== 'running' || container.paused) throw notRunning(container);
     const result = container.script.exec?.(argv, options, this.#view(container));
     if (!(result instanceof Promise)) return result ?? { exitCode: 0, stdout: '', stderr: '' };
     let cancel = (): void => undefined;
@@ -580,6 +606,10 @@ export class FakeEngine implements ContainerEngine {
     const number = SIGNAL_NUMBERS[signal.startsWith('SIG') ? signal : `SIG${signal}`];
     if (number === undefined || !this.#isRunning(container)) return;
     if (number !== 9 && container.script.ignoresSigterm) return;
+    if (number !== 9 && container.paused) {
+      container.whenThawed(() => this.#end(container, 128 + number, false));
+      return;
+    }
     this.#end(container, 128 + number, false);
   }
 
@@ -652,9 +682,10 @@ export class FakeEngine implements ContainerEngine {
   }
 
   #toInfo(container: FakeContainer): ContainerInfo {
-    const { id, spec, state, startedAt, finishedAt } = container;
+    const { id, spec, startedAt, finishedAt } = container;
+    const state = container.state === 'running' && container.paused ? 'paused' : container.state;
     const ended = state === 'exited';
-    const port = state === 'running' ? spec.exposePort : undefined;
+    const port = container.state === 'running' ? spec.exposePort : undefined;
     return {
       id,
       name: spec.name,
@@ -701,6 +732,8 @@ export class FakeEngine implements ContainerEngine {
 
 class FakeContainer {
   state: 'created' | 'running' | 'exited' = 'created';
+  /** Counts only while it runs. */
+  paused = false;
   removed = false;
   exitCode = 0;
   oomKilled = false;
@@ -720,6 +753,7 @@ class FakeContainer {
   #onInput: ((ended: boolean) => void) | undefined;
   #waiting: { resolve: (exitCode: number) => void; reject: (error: Error) => void }[] = [];
   #lastPrinted = 0n;
+  #frozen: (() => void)[] = [];
 
   constructor(
     readonly id: ContainerId,
@@ -734,7 +768,18 @@ class FakeContainer {
     this.startedAt = now;
   }
 
+  /** What a paused container would have done comes once it goes on. */
+  whenThawed(work: () => void): void {
+    this.#frozen.push(work);
+  }
+
+  thaw(): void {
+    for (const work of this.#frozen.splice(0)) work();
+  }
+
   end(exitCode: number, oomKilled: boolean, now: Date): void {
+    this.#frozen = [];
+    this.paused = false;
     for (const cancel of this.timers.splice(0)) cancel();
     this.state = 'exited';
     this.exitCode = exitCode;

@@ -92,6 +92,7 @@ export function anApp(more: Partial<AppRoutes> = {}): AppRoutes {
     has_code: true,
     web_quantity: 1,
     dynos: [],
+    idle_after_ms: null,
     maintenance_page_url: null,
     error_page_url: null,
     ...more,

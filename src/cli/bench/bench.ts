@@ -19,7 +19,7 @@ export interface BenchPlatform {
 }
 
 export interface BenchContext {
-  /** Absent with `--any-host`. */
+  /** undefined with `--any-host`. */
   platform: BenchPlatform | undefined;
   print: (...lines: string[]) => void;
   /** What is going on. */
@@ -37,7 +37,10 @@ const LULL_MS = 500;
 /** `dynodock bench`: loads a URL for a while, with each number of web dynos asked for, and reports. */
 export async function runBench(options: BenchOptions, context: BenchContext): Promise<void> {
   const { platform, signal } = context;
-  const target = await resolve(options, platform);
+  const target =
+    platform === undefined
+      ? anyTarget(options.url)
+      : await findApp(options.url, platform.api, platform.routerHttpPort);
   const runs: Run[] = [];
   try {
     await assertAnswers(target.origin, signal);
@@ -64,14 +67,6 @@ export async function runBench(options: BenchOptions, context: BenchContext): Pr
   if (options.json) {
     context.print(JSON.stringify(presentRuns(options, target.app?.name ?? null, runs), null, 2));
   } else context.print(...formatRuns(runs));
-}
-
-async function resolve(options: BenchOptions, platform: BenchPlatform | undefined): Promise<Target> {
-  if (options.anyHost) return anyTarget(options.url);
-  if (platform === undefined) {
-    throw new CommandError('dynodock is not running.', 'To start it: dynodock up --detach');
-  }
-  return findApp(options.url, platform.api, platform.routerHttpPort);
 }
 
 /** A load of nothing but refused connections says less than one sentence. */

@@ -23,7 +23,7 @@ export class LogTail {
 
   /** Resolves once the stream is open: lines from then on are not missed. */
   static async open(api: ApiClient, app: string, onLine: (line: string) => void): Promise<LogTail> {
-    const session = (await api.send('POST', `/apps/${app}/log-sessions`, {
+    const session = (await api.post(`/apps/${app}/log-sessions`, {
       source: 'heroku',
       dyno: 'router',
       tail: true,

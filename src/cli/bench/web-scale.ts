@@ -69,6 +69,6 @@ export class WebScale {
   }
 
   async #set(quantity: number): Promise<void> {
-    await this.#api.send('PATCH', `/apps/${this.#app}/formation/web`, { quantity });
+    await this.#api.patch(`/apps/${this.#app}/formation/web`, { quantity });
   }
 }

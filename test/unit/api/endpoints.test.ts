@@ -744,3 +744,64 @@ describe('collections that are always empty', () => {
     expectError(await api.get('/teams/x'), 404, 'not_found');
   });
 });
+
+describe('sleep', () => {
+  test('is shown and set per app', async () => {
+    expect((await api.get('/apps/demo/sleep')).body).toEqual({
+      app: { id: app.id, name: 'demo' },
+      state: 'sleepless',
+      idle_after_seconds: 1800,
+      depth: 'stopped',
+      frozen_seconds: 600,
+      overrides: { idle_after_seconds: null, depth: null, frozen_seconds: null },
+    });
+    const { body } = await api.patch('/apps/demo/sleep', { idle_after_seconds: 5, depth: 'frozen' });
+    expect(body).toMatchObject({
+      idle_after_seconds: 5,
+      depth: 'frozen',
+      overrides: { idle_after_seconds: 5, depth: 'frozen', frozen_seconds: null },
+    });
+    const { body: back } = await api.patch('/apps/demo/sleep', { idle_after_seconds: null });
+    expect(back).toMatchObject({ idle_after_seconds: 1800, depth: 'frozen' });
+  });
+
+  test.each([
+    [{}, 'Nothing to change'],
+    [{ depth: 7 }, 'depth must be a string'],
+    [{ depth: 'coma' }, 'No such depth'],
+    [{ idle_after_seconds: '5' }, 'must be a number'],
+    [{ frozen_seconds: -5 }, 'Invalid frozen_seconds'],
+  ])('refuses %j', async (body, message) => {
+    const answer = await api.patch('/apps/demo/sleep', body);
+    expectError(answer, 422, 'invalid_params');
+    expect(answer.body.message).toContain(message);
+  });
+
+  test('refuses to put to sleep what cannot, and to wake what does not sleep', async () => {
+    expectError(await api.post('/apps/demo/actions/idle', {}), 409, 'conflict');
+    expectError(await api.post('/apps/demo/actions/wake', {}), 409, 'conflict');
+    expectError(await api.post('/apps/nobody/actions/idle', {}), 404, 'not_found');
+  });
+
+  test('lists the wakes', async () => {
+    const request = { method: 'GET', path: '/', requestId: 'r', fwd: '127.0.0.1' };
+    api.services.sleep.ledger.begin(app.id, { kind: 'request', request }, 'frozen', new Date(0));
+    expect((await api.get('/apps/demo/wakes')).body).toEqual([
+      {
+        id: expect.any(String),
+        app: { id: app.id, name: 'demo' },
+        cause: { kind: 'request', method: 'GET', path: '/', request_id: 'r', fwd: '127.0.0.1' },
+        depth: 'frozen',
+        held: null,
+        phases_ms: {
+          decision: expect.any(Number),
+          container: null,
+          boot: null,
+          first_byte: null,
+          total: null,
+        },
+        created_at: '1970-01-01T00:00:00.000Z',
+      },
+    ]);
+  });
+});

@@ -23,8 +23,8 @@ describe("the commands' client of the API", () => {
   });
 
   test('sends JSON and gives back the answer', async () => {
-    expect(await client().send('POST', '/apps', { name: 'shop' })).toMatchObject({ name: 'shop' });
-    expect(await client().send('PATCH', '/apps/shop', { maintenance: true })).toMatchObject({
+    expect(await client().post('/apps', { name: 'shop' })).toMatchObject({ name: 'shop' });
+    expect(await client().patch('/apps/shop', { maintenance: true })).toMatchObject({
       maintenance: true,
     });
     expect(await client().get('/apps/shop')).toMatchObject({ maintenance: true });

@@ -297,8 +297,7 @@ describe('dynodock bench', () => {
     );
   });
 
-  test('says that no daemon runs, and that no router answers', async () => {
-    await expect(bench({}, { platform: undefined })).rejects.toThrow('dynodock is not running.');
+  test('says that no router answers', async () => {
     await router.router.stop();
     await expect(bench()).rejects.toThrow(
       /^Nothing accepts connections at 127\.0\.0\.1, port \d+ \(ECONNREFUSED\)\.$/,

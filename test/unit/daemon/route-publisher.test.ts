@@ -1,7 +1,7 @@
 import { RoutePublisher } from '../../../src/daemon/route-publisher';
 import { EngineError } from '../../../src/engine/engine';
 import type { RouteTable } from '../../../src/router/protocol';
-import { DynoWorld } from '../../support/dyno-world';
+import { DynoWorld, SLEEP } from '../../support/dyno-world';
 
 describe('RoutePublisher', () => {
   const world = new DynoWorld();
@@ -9,6 +9,7 @@ describe('RoutePublisher', () => {
   const routes = new RoutePublisher({
     store: world.store,
     clock: world.clock,
+    sleep: SLEEP,
     publish: (table) => tables.push(table),
   });
   beforeAll(async () => {
@@ -33,5 +34,23 @@ describe('RoutePublisher', () => {
       await world.settle();
     }
     expect(states()).toEqual(['web.1 crashed']);
+  });
+
+  test('says after how long an app may sleep, where it may at all', async () => {
+    const app = world.store.apps.findByName('demo')!;
+    const idleAfter = (): number | null | undefined => tables.at(-1)?.apps[0]?.idle_after_ms;
+    expect(idleAfter()).toBe(SLEEP.idleAfterMs);
+    world.store.appSleep.set(app.id, { idleAfterMs: 5000, depth: null, frozenMs: null }, new Date());
+    routes.changed();
+    await world.settle();
+    expect(idleAfter()).toBe(5000);
+    world.store.appSleep.set(app.id, { idleAfterMs: 0, depth: null, frozenMs: null }, new Date());
+    routes.changed();
+    await world.settle();
+    expect(idleAfter()).toBeNull();
+    world.store.appSleep.set(app.id, { idleAfterMs: null, depth: null, frozenMs: null }, new Date());
+    world.formation.batchUpdate(world.account, app, [{ type: 'web', size: 'basic' }]);
+    await world.settle();
+    expect(idleAfter()).toBeNull();
   });
 });

@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { RouterLink, type RouterLinkOptions, type WakeRequest } from '../../../src/daemon/router-link';
 import { systemClock } from '../../../src/lib/clock';
 import { silentLogger } from '../../../src/lib/logger';
-import type { RouterLogLine } from '../../../src/router/protocol';
+import { ROUTER_PROTOCOL_VERSION, type RouterLogLine } from '../../../src/router/protocol';
 import { Router } from '../../../src/router/router';
 import { aDyno, anApp, aTable, eventually, pause, TestClient } from '../../support/router-client';
 
+const GREETING = `{"type":"hello","protocol":${ROUTER_PROTOCOL_VERSION},"pid":1,"table_version":0,"http_port":1}\n`;
 let dir: string;
 let spawned: Router[];
 let lines: RouterLogLine[];
@@ -23,7 +24,12 @@ beforeEach(async () => {
   links = [];
 });
 
+const wokens: { appId: string; at: Date; held: number }[] = [];
+const idles: string[] = [];
+
 afterEach(async () => {
+  wokens.length = 0;
+  idles.length = 0;
   for (const link of links) await link.stop();
   for (const router of spawned) await router.stop();
   await rm(dir, { recursive: true, force: true });
@@ -49,6 +55,11 @@ function aLink(more: Partial<RouterLinkOptions> = {}): RouterLink {
     spawnRouter,
     onLogLines: (batch) => lines.push(...batch),
     onWake: (wake) => wakes.push(wake),
+    onWoken: (woken) => wokens.push(woken),
+    onIdle: (appId) => {
+      idles.push(appId);
+      return false;
+    },
     clock: systemClock,
     logger: silentLogger,
     backOffMs: { min: 5, max: 20 },
@@ -123,7 +134,7 @@ describe('router link', () => {
     let routes = 0;
     let version = 0;
     const fake = await fakeRouter((socket) => {
-      socket.write('{"type":"hello","protocol":1,"pid":1,"table_version":0,"http_port":1}\n');
+      socket.write(GREETING);
       socket.on('data', (chunk) => {
         for (const line of chunk.toString().trim().split('\n')) {
           const message = JSON.parse(line);
@@ -206,8 +217,7 @@ describe('router link', () => {
     const fake = await fakeRouter((socket) => {
       connections += 1;
       if (connections === 2) socket.write('nonsense\n');
-      if (connections === 3)
-        socket.write('{"type":"hello","protocol":1,"pid":1,"table_version":0,"http_port":1}\n');
+      if (connections === 3) socket.write(GREETING);
     });
     const link = aLink({ replyTimeoutMs: 30 });
     link.start();
@@ -248,7 +258,7 @@ describe('router link', () => {
 
   test('says so when the router does not end', async () => {
     const fake = await fakeRouter((socket) => {
-      socket.write('{"type":"hello","protocol":1,"pid":1,"table_version":0,"http_port":1}\n');
+      socket.write(GREETING);
       socket.resume();
     });
     const link = aLink();
@@ -262,5 +272,63 @@ describe('router link', () => {
     const link = aLink({ spawnRouter: () => undefined });
     link.start();
     await expect(link.settled(AbortSignal.timeout(20))).rejects.toThrow();
+  });
+});
+
+describe('sleep over the link', () => {
+  const hearing = async (): Promise<{
+    link: RouterLink;
+    socket: () => Socket;
+    heard: string[];
+    end: () => Promise<void>;
+  }> => {
+    const heard: string[] = [];
+    let last: Socket | undefined;
+    const router = await fakeRouter((socket) => {
+      last = socket;
+      socket.write(GREETING);
+      socket.on('data', (chunk) => heard.push(...chunk.toString().trim().split('\n')));
+    });
+    const link = aLink({ replyTimeoutMs: 200 });
+    link.start();
+    while (link.router === null) await new Promise((resolve) => setTimeout(resolve, 5));
+    return { link, socket: () => last!, heard, end: router.end };
+  };
+  const until = async (check: () => boolean): Promise<void> => {
+    while (!check()) await new Promise((resolve) => setTimeout(resolve, 2));
+  };
+
+  test('tells the router that an app stays awake which it has parked in vain', async () => {
+    const { socket, heard, end } = await hearing();
+    socket().write('{"type":"idle","app_id":"a","quiet_ms":5}\n');
+    await until(() => heard.includes('{"type":"stay_awake","app_id":"a"}'));
+    expect(idles).toEqual(['a']);
+    await end();
+  });
+
+  test('asks for an app to be parked, and answers with what the router says', async () => {
+    const { link, socket, heard, end } = await hearing();
+    const parked = link.park('a');
+    const busy = link.park('b');
+    await until(() => heard.includes('{"type":"park","app_id":"b"}'));
+    socket().write('{"type":"busy","app_id":"b","in_flight":3}\n{"type":"idle","app_id":"a","quiet_ms":0}\n');
+    expect(await parked).toBe(0);
+    expect(await busy).toBe(3);
+    // It was asked for: whoever did so decides.
+    expect(idles).toEqual([]);
+    expect(await link.park('c')).toBeNull();
+    await end();
+  });
+
+  test('hands on when a wake has its first byte', async () => {
+    const { socket, end } = await hearing();
+    socket().write('{"type":"woken","app_id":"a","at":"2026-01-02T03:04:05.000Z","held":4}\n');
+    await until(() => wokens.length === 1);
+    expect(wokens).toEqual([{ appId: 'a', at: new Date('2026-01-02T03:04:05.000Z'), held: 4 }]);
+    await end();
+  });
+
+  test('nobody can be parked while no router is there', async () => {
+    expect(await aLink().park('a')).toBeNull();
   });
 });

@@ -17,6 +17,8 @@ type Action =
   | { do: 'crash-at-boot'; crashing: boolean }
   | { do: 'refuse'; method: Method; kind: 'other' | 'unreachable'; times: number }
   | { do: 'engine'; away: boolean }
+  | { do: 'idle'; depth: 'stopped' | 'frozen' }
+  | { do: 'wake' }
   | { do: 'kill'; calls: number; done: boolean }
   | { do: 'new-daemon' }
   | { do: 'wait'; ms: number };
@@ -34,6 +36,8 @@ const METHODS: Method[] = [
   'events',
   'info',
   'memory',
+  'pause',
+  'unpause',
 ];
 
 const action = fc.oneof<fc.Arbitrary<Action>[]>(
@@ -52,6 +56,8 @@ const action = fc.oneof<fc.Arbitrary<Action>[]>(
     times: fc.integer({ min: 1, max: 5 }),
   }),
   fc.record({ do: fc.constant('engine'), away: fc.boolean() }),
+  fc.record({ do: fc.constant('idle'), depth: fc.constantFrom('stopped', 'frozen') }),
+  fc.record({ do: fc.constant('wake') }),
   fc.record({ do: fc.constant('kill'), calls: fc.nat({ max: 12 }), done: fc.boolean() }),
   fc.record({ do: fc.constant('new-daemon') }),
   fc.record({ do: fc.constant('wait'), ms: fc.constantFrom(1, 400, 1000, 5000, 31_000, 60_000, 601_000) }),
@@ -152,6 +158,13 @@ class Trial {
       case 'engine':
         engine.unreachable = step.away;
         break;
+      case 'idle':
+        await this.#unlessKilled(() => world.manager.idle(app.id, step.depth));
+        break;
+      case 'wake':
+        // What crashed before it slept is started with the others.
+        await this.#asUser(() => world.manager.wake(app.id));
+        break;
       case 'kill':
         world.mortal.killAtCall(step.calls, step.done);
         break;
@@ -176,6 +189,7 @@ class Trial {
     world.engine.heal();
     world.mortal.spare();
     if (world.mortal.dead) await world.replaceManager();
+    await this.act({ do: 'wake' });
     for (let round = 0; round < 25; round += 1) {
       await world.advance(31_000);
       await world.manager.resync(); // As every minute.

@@ -81,6 +81,7 @@ function plan(input: Partial<PlanInput>): Step[] {
     cutOff: new Set(),
     preboot: false,
     cycleMs: 0,
+    frozenMs: null,
     watchingSince: before(60_000),
     now: NOW,
     ...input,
@@ -167,7 +168,7 @@ describe('planDynos', () => {
 
   test('ends a web dyno that does not bind its port in time, and no worker', () => {
     const late = before(BOOT_TIMEOUT_MS);
-    const web = aDyno({ state: 'starting', startedAt: late });
+    const web = aDyno({ state: 'starting', startedAt: late, updatedAt: late });
     const attended = new Set([web.id]);
     const input = { desired: [wanted()], dynos: [web], containers: [aContainer(web)], attended };
     expect(kinds(plan(input))).toEqual(['boot-timeout']);
@@ -250,7 +251,7 @@ describe('planDynos with one-off dynos', () => {
       const input = { dynos: [dyno], containers: [aContainer(dyno)], attended: new Set([dyno.id]) };
       expect(plan(input)).toEqual([]);
       expect(kinds(plan({ ...input, desired: [wanted(1)] }))).toEqual(['insert']);
-      expect(nextDeadline({ desired: [], cycleMs: 0, ...input, now: NOW })).toBeNull();
+      expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: NOW })).toBeNull();
     }
   });
 
@@ -282,7 +283,7 @@ describe('planDynos with one-off dynos', () => {
     const input = { dynos: [dyno], containers: [aContainer(dyno, { state: 'created' })] };
     const earlier = new Date(NOW.getTime() - 1);
     expect(plan({ ...input, now: earlier })).toEqual([]);
-    expect(nextDeadline({ desired: [], cycleMs: 0, ...input, now: earlier })).toEqual(NOW);
+    expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: earlier })).toEqual(NOW);
     expect(kinds(plan(input))).toEqual(['attach-timeout']);
   });
 
@@ -317,18 +318,19 @@ describe('planDynos with one-off dynos', () => {
       };
       const earlier = new Date(NOW.getTime() - 1);
       expect(plan({ ...input, now: earlier })).toEqual([]);
-      expect(nextDeadline({ desired: [], cycleMs: 0, ...input, now: earlier })).toEqual(NOW);
+      expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: earlier })).toEqual(NOW);
       expect(plan(input)).toEqual([{ kind: 'retire', dyno, reason: 'stop' }]);
       expect(
         nextDeadline({
           desired: [],
           cycleMs: 0,
+          frozenMs: null,
           ...input,
           dynos: [{ ...dyno, state: 'down' }],
           now: earlier,
         }),
       ).toBeNull();
-      expect(nextDeadline({ desired: [], cycleMs: 0, ...input, now: NOW })).toBeNull();
+      expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: NOW })).toBeNull();
     }
   });
 });
@@ -376,6 +378,21 @@ function apply(world: World, steps: Step[]): void {
         break;
       case 'supersede':
         update(world, step.dyno, { superseded: true });
+        break;
+      case 'unidle':
+        update(world, step.dyno, { state: 'starting' });
+        break;
+      case 'freeze':
+      case 'thaw':
+        for (const container of world.containers) {
+          if (container.dynoId === step.dyno.id)
+            container.state = step.kind === 'freeze' ? 'paused' : 'running';
+        }
+        if (step.kind === 'thaw') update(world, step.dyno, { state: 'up' });
+        break;
+      case 'deepen':
+        update(world, step.dyno, { state: 'down' });
+        world.dynos.push(aDyno({ ...step.desired, state: 'idle', startedAt: null }));
         break;
       case 'retire':
         update(world, step.dyno, { state: 'down' });
@@ -452,9 +469,9 @@ const anyWorld = fc
       type: fc.constantFrom('web', 'worker'),
       number: fc.integer({ min: 1, max: 5 }),
       releaseId: fc.constantFrom(V1, V2),
-      state: fc.constantFrom<DynoState[]>('starting', 'up', 'crashed', 'down'),
+      state: fc.constantFrom<DynoState[]>('starting', 'up', 'idle', 'crashed', 'down'),
       ageMs: fc.integer({ min: 0, max: 200_000 }),
-      container: fc.constantFrom('none', 'created', 'running', 'exited', 'orphaned'),
+      container: fc.constantFrom('none', 'created', 'running', 'paused', 'exited', 'orphaned'),
       seen: fc.boolean(),
     }),
     { maxLength: 8 },
@@ -494,6 +511,112 @@ const anyWorld = fc
     }
     return world;
   });
+
+describe('planDynos with dynos that sleep', () => {
+  const asleep = (more: Partial<Dyno> = {}): Dyno => aDyno({ state: 'idle', startedAt: null, ...more });
+  const frozen = (more: Partial<Dyno> = {}): Dyno => aDyno({ state: 'idle', ...more });
+
+  test('leaves those alone that have no container, and freezes those that have one', () => {
+    expect(plan({ desired: [wanted()], dynos: [asleep()] })).toEqual([]);
+    const dyno = frozen();
+    const container = aContainer(dyno);
+    expect(plan({ desired: [wanted()], dynos: [dyno], containers: [container] })).toEqual([
+      { kind: 'freeze', dyno, containerId: container.id },
+    ]);
+    expect(
+      plan({ desired: [wanted()], dynos: [dyno], containers: [aContainer(dyno, { state: 'paused' })] }),
+    ).toEqual([]);
+  });
+
+  test('stops a frozen one after its time, at the end of its day, and when it has ended or lost its network', () => {
+    const dyno = frozen({ updatedAt: before(10_000), startedAt: before(20_000) });
+    const containers = [aContainer(dyno, { state: 'paused' })];
+    const input = { desired: [wanted()], dynos: [dyno], containers };
+    const deepen = [{ kind: 'deepen', dyno, desired: wanted() }];
+    expect(plan({ ...input, frozenMs: 10_001 })).toEqual([]);
+    expect(nextDeadline({ ...input, cycleMs: 0, frozenMs: 10_001, now: NOW })).toEqual(
+      new Date(NOW.getTime() + 1),
+    );
+    expect(plan({ ...input, frozenMs: 10_000 })).toEqual(deepen);
+    expect(plan({ ...input, cycleMs: 1 })).toEqual([]);
+    expect(plan({ ...input, cycleMs: 1, now: new Date(NOW.getTime() + 86_400_000) })).toEqual(deepen);
+    expect(plan({ ...input, cutOff: new Set([dyno.id]) })).toEqual(deepen);
+    expect(plan({ ...input, containers: [aContainer(dyno, { state: 'exited' })] })).toEqual(deepen);
+    expect(plan({ ...input, containers: [] })).toEqual([]);
+  });
+
+  test('wakes all when one that should sleep along is awake, or is to start', () => {
+    const [web, worker] = [asleep(), aDyno({ type: 'worker', port: null })];
+    const attended = new Set([worker.id]);
+    const both = [wanted(), wanted(1, { type: 'worker' })];
+    const containers = [aContainer(worker)];
+    expect(plan({ desired: both, dynos: [web, worker], containers, attended })).toEqual([
+      { kind: 'unidle', dyno: web },
+    ]);
+    expect(kinds(plan({ desired: [wanted(1), wanted(2)], dynos: [web] }))).toEqual(['unidle', 'insert']);
+  });
+
+  test('lets workers sleep neither alone nor beside a web dyno that never sleeps', () => {
+    const worker = asleep({ type: 'worker', port: null });
+    const wantedWorker = wanted(1, { type: 'worker' });
+    expect(plan({ desired: [wantedWorker], dynos: [worker] })).toEqual([{ kind: 'unidle', dyno: worker }]);
+    const web = aDyno({ size: 'basic' as DynoSizeName });
+    const input = {
+      desired: [wanted(1, { size: web.size }), wantedWorker],
+      dynos: [web, worker],
+      containers: [aContainer(web)],
+      attended: new Set([web.id]),
+    };
+    expect(plan(input)).toEqual([{ kind: 'unidle', dyno: worker }]);
+  });
+
+  test('lets a dyno that does not sleep run on beside those that do', () => {
+    const worker = aDyno({ type: 'worker', size: 'standard-1x' as DynoSizeName, port: null });
+    const input = {
+      desired: [wanted(), wanted(1, { type: 'worker', size: worker.size })],
+      dynos: [asleep(), worker],
+      containers: [aContainer(worker)],
+      attended: new Set([worker.id]),
+    };
+    expect(plan(input)).toEqual([]);
+  });
+
+  test('thaws a starting one, and one that somebody has paused by hand', () => {
+    for (const state of ['starting', 'up'] as const) {
+      const dyno = aDyno({ state });
+      const container = aContainer(dyno, { state: 'paused' });
+      expect(
+        plan({ desired: [wanted()], dynos: [dyno], containers: [container], attended: new Set([dyno.id]) }),
+      ).toEqual([{ kind: 'thaw', dyno, container }]);
+    }
+  });
+
+  test('gives one that thaws the whole boot timeout, however long ago it was started', () => {
+    const dyno = aDyno({ state: 'starting', startedAt: before(10 * BOOT_TIMEOUT_MS), updatedAt: before(1) });
+    const input = { desired: [wanted()], dynos: [dyno], containers: [aContainer(dyno)] };
+    expect(plan({ ...input, attended: new Set([dyno.id]) })).toEqual([]);
+    expect(kinds(plan({ ...input, now: new Date(NOW.getTime() + BOOT_TIMEOUT_MS) }))).toEqual([
+      'boot-timeout',
+    ]);
+  });
+
+  test('replaces a sleeping one by an awake one when there is a new release', () => {
+    const dyno = asleep();
+    const desired = wanted(1, { releaseId: V2 });
+    expect(plan({ desired: [desired], dynos: [dyno] })).toEqual([
+      { kind: 'retire', dyno, reason: 'restart' },
+      { kind: 'insert', desired },
+    ]);
+  });
+
+  test('thaws a frozen one before it ends it', () => {
+    const dyno = frozen({ state: 'down' });
+    const container = aContainer(dyno, { state: 'paused' });
+    expect(plan({ dynos: [dyno], containers: [container] })).toEqual([
+      { kind: 'terminate', dyno, containerId: container.id, paused: true },
+    ]);
+  });
+});
 
 describe('planDynos, whatever it finds', () => {
   test('with preboot stops no web dyno of the old release before all new ones have been up for a while', () => {
@@ -566,6 +689,7 @@ describe('planDynos, whatever it finds', () => {
             cutOff: new Set(),
             preboot: false,
             cycleMs: 0,
+            frozenMs: null,
             watchingSince: before(50_000),
             now: rounds === 0 ? NOW : later,
           });
@@ -574,21 +698,26 @@ describe('planDynos, whatever it finds', () => {
           rounds += 1;
           expect(rounds).toBeLessThan(12);
         }
-        const up = world.dynos
-          .filter((dyno) => dyno.state === 'up')
-          .map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`);
-        const crashed = world.dynos
-          .filter((dyno) => dyno.state === 'crashed')
-          .map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`);
-        expect([...up, ...crashed].sort()).toEqual(
-          desired.map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`).sort(),
-        );
-        expect(world.containers.map((container) => container.dynoId).sort()).toEqual(
-          world.dynos
-            .filter((dyno) => dyno.state === 'up')
-            .map((dyno) => dyno.id)
+        const of = (...states: DynoState[]): Dyno[] =>
+          world.dynos.filter(({ state }) => states.includes(state));
+        expect(
+          of('up', 'crashed', 'idle')
+            .map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`)
+            .sort(),
+        ).toEqual(desired.map((dyno) => `${dynoName(dyno)} ${dyno.releaseId}`).sort());
+        const idle = new Set(of('idle').map(({ id }) => id));
+        const containers = world.containers.filter(({ dynoId }) => !idle.has(dynoId));
+        expect(containers.map(({ dynoId, state }) => `${dynoId} ${state}`).sort()).toEqual(
+          of('up')
+            .map(({ id }) => `${id} running`)
             .sort(),
         );
+        // What sleeps has no container or a paused one, and sleeps beside nobody who is awake.
+        for (const { dynoId, state } of world.containers) if (idle.has(dynoId)) expect(state).toBe('paused');
+        if (idle.size > 0) {
+          expect(of('up', 'crashed')).toEqual([]);
+          expect(of('idle').map(({ type }) => type)).toContain('web');
+        }
       }),
       { numRuns: 300 },
     );
@@ -648,6 +777,7 @@ describe('planDynos, whatever it finds', () => {
             cutOff: new Set(),
             preboot: false,
             cycleMs: 0,
+            frozenMs: null,
             watchingSince: before(50_000),
             now,
           });

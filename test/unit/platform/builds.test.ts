@@ -84,6 +84,8 @@ describe('Builds', () => {
       dynoManager: {
         kick: () => undefined,
         restart: () => 0,
+        idle: () => false,
+        wake: () => null,
         discard: async () => undefined,
         attach: (_dynoId, client) => client.close(),
         runInside: (_dynoId, _command, client) => client.close(),

@@ -1,6 +1,7 @@
 import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { ROUTER_PROTOCOL_VERSION } from '../../../src/router/protocol';
 import {
   TestDaemon,
   aDyno,
@@ -24,7 +25,13 @@ describe('control socket', () => {
   test('greets with protocol, port and table', async () => {
     await bench.start();
     expect(bench.daemon.of('hello')).toEqual([
-      { type: 'hello', protocol: 1, pid: process.pid, table_version: 0, http_port: bench.router.httpPort },
+      {
+        type: 'hello',
+        protocol: ROUTER_PROTOCOL_VERSION,
+        pid: process.pid,
+        table_version: 0,
+        http_port: bench.router.httpPort,
+      },
     ]);
   });
 

@@ -1,0 +1,113 @@
+import { dynoName, type Dyno } from '../domain/dyno';
+import type { AppId, DynoId } from '../domain/ids';
+import { isSleeper, sleepStateOf } from '../domain/sleep';
+import { ignoring, type ContainerEngine, type ContainerId } from '../engine/engine';
+import type { Logger } from '../lib/logger';
+import type { Store } from '../store/store';
+import type { DesiredDyno } from './desired';
+import type { DynoRows } from './dyno-rows';
+
+export interface SleepOptions {
+  store: Store;
+  engine: ContainerEngine;
+  logger: Logger;
+  rows: DynoRows;
+  /** Makes a row for a dyno that sleeps stopped, in the slot of one that is gone. */
+  insert: (desired: DesiredDyno, crashCount: number) => void;
+  /** Of a dyno whose output is followed. */
+  containerOf: (dynoId: DynoId) => ContainerId | undefined;
+  /** Waits until it accepts connections, which makes it `up`. */
+  attend: (dyno: Dyno, containerId: ContainerId, endpoint: Dyno['endpoint']) => void;
+  changed: (appId: AppId) => void;
+  kick: (appId: AppId) => void;
+}
+
+/**
+ * Sleep and wake (Dev Center "Eco Dyno Hours"): rows first, in one transaction for all of an app's dynos; their
+ * containers follow by the plan. To sleep **stopped**, a dyno is replaced by one in state `idle` that has no container,
+ * and ends as any other does that is told to stop. To sleep **frozen**, it stays and becomes `idle` itself. The log
+ * calls both "down", as Heroku's does.
+ */
+export class Sleep {
+  readonly #options: SleepOptions;
+
+  constructor(options: SleepOptions) {
+    this.#options = options;
+  }
+
+  idle(appId: AppId, depth: 'stopped' | 'frozen'): boolean {
+    const { store, rows, insert, changed, kick } = this.#options;
+    const dynos = store.dynos.of(appId);
+    if (sleepStateOf(dynos) !== 'awake') return false;
+    store.transaction(() => {
+      for (const dyno of dynos) {
+        if (!isSleeper(dyno) || dyno.state === 'idle') continue;
+        store.afterCommit(() => rows.say(dyno, 'Idling'));
+        if (depth === 'frozen' && dyno.state === 'up') rows.move(dyno, 'idle', 'down');
+        else {
+          rows.move(dyno, 'down');
+          insert(dyno, dyno.crashCount);
+        }
+      }
+      store.afterCommit(() => {
+        changed(appId);
+        kick(appId);
+      });
+    });
+    return true;
+  }
+
+  wake(appId: AppId): 'stopped' | 'frozen' | null {
+    const { store } = this.#options;
+    const sleeping = store.dynos.of(appId).filter((dyno) => dyno.state === 'idle');
+    if (sleeping.length === 0) return null;
+    store.transaction(() => {
+      for (const dyno of sleeping) this.unidle(dyno);
+      store.afterCommit(() => this.#options.kick(appId));
+    });
+    for (const dyno of sleeping) this.#thawAtOnce(dyno);
+    return sleeping.some((dyno) => dyno.type === 'web' && dyno.startedAt !== null) ? 'frozen' : 'stopped';
+  }
+
+  unidle(dyno: Dyno): void {
+    const { store, rows, changed } = this.#options;
+    store.transaction(() => {
+      store.afterCommit(() => rows.say(dyno, 'Unidling'));
+      rows.move(dyno, 'starting');
+      store.afterCommit(() => changed(dyno.appId));
+    });
+  }
+
+  async freeze(dyno: Dyno, containerId: ContainerId): Promise<void> {
+    const { store, engine } = this.#options;
+    // Woken while it waited for its turn.
+    if (store.dynos.get(dyno.id)?.state !== 'idle') return;
+    await engine.pause(containerId).catch(ignoring('not_running', 'not_found'));
+  }
+
+  async thaw(dyno: Dyno, containerId: ContainerId, endpoint: Dyno['endpoint']): Promise<void> {
+    const { store, engine } = this.#options;
+    await engine.unpause(containerId).catch(ignoring('not_running', 'not_found'));
+    const current = store.dynos.get(dyno.id);
+    if (current?.state === 'starting') this.#options.attend(current, containerId, endpoint);
+  }
+
+  /** What slept frozen sleeps on stopped: its memory is wanted back, or it has ended. */
+  deepen(dyno: Dyno, desired: DesiredDyno): void {
+    const { store, rows, insert } = this.#options;
+    store.transaction(() => {
+      rows.move(dyno, 'down');
+      insert(desired, dyno.crashCount);
+    });
+  }
+
+  /** A look at the engine first, as a plan takes it, would double the time that a frozen dyno needs. */
+  #thawAtOnce(dyno: Dyno): void {
+    const containerId = dyno.startedAt === null ? undefined : this.#options.containerOf(dyno.id);
+    if (containerId === undefined) return;
+    this.thaw(dyno, containerId, dyno.endpoint).catch((error: unknown) => {
+      // The plan that was kicked finds it paused and tries again.
+      this.#options.logger.warn('could not thaw a dyno', { dyno: dynoName(dyno), app: dyno.appId, error });
+    });
+  }
+}
