@@ -223,11 +223,11 @@ export class Exchange {
         }
         case 'dispatch': {
           if (!this.#entered && !this.#context.enter(app)) {
-            if (!this.#woke) {
+            // More waited for the wake than a dyno takes at a time: they go on one by one, latecomers behind them.
+            if (!this.#woke && this.#context.gate.waiting(appId) === 0) {
               this.#fail(routerError('H11'));
               return;
             }
-            // More waited for the wake than a dyno takes at a time: they go on one by one.
             bootDeadline ??= now + timeouts.bootMs;
             await this.#hold(appId, false, bootDeadline - now);
             break;
