@@ -5,15 +5,10 @@
 // Starts an installation of its own on free ports. What it measures of it is measured of plain containers as well, in
 // the same run, by turns, through the engine's API: the same image, command, limits and bridge. Removes everything
 // again.
-const { randomUUID } = require('node:crypto');
-const { once } = require('node:events');
-const { cpSync, readFileSync, readdirSync } = require('node:fs');
-const { connect } = require('node:net');
+const { readFileSync, readdirSync } = require('node:fs');
 const os = require('node:os');
-const path = require('node:path');
 const { setTimeout: delay } = require('node:timers/promises');
-const Docker = require('dockerode');
-const { Installation, ROOT } = require('./support/installation');
+const { APP, HelloApp, PATIENCE_MS } = require('./support/hello-app');
 const { describeLoad, median, percentile, until } = require('./support/measure');
 
 const SAMPLES = 15;
@@ -23,9 +18,7 @@ const APPS = 200;
 const IDLE_MS = 30_000;
 /** A dyno's start leaves things to do: its predecessor ends, the pool is refilled. */
 const LULL_MS = 1500;
-const PATIENCE_MS = 90_000;
 const AIMS = { startMs: 220, scaleMs: 5000, rssMb: 250, resyncMs: 1000 };
-const APP = 'bench';
 /** Of Linux' /proc/<pid>/stat on all common machines (sysconf(_SC_CLK_TCK)). */
 const TICKS_PER_SECOND = 100;
 
@@ -48,7 +41,7 @@ async function main() {
     await bench.api('PATCH', `/apps/${APP}/formation/web`, { quantity: 0 });
     await bench.untilStates([]);
     await bench.stop();
-    bench.seedApps();
+    bench.seedApps(APPS, 0);
     bench.settings.DYNODOCK_LOG_LEVEL = 'debug';
     await bench.start();
     const idle = await bench.measureIdle();
@@ -73,54 +66,10 @@ async function main() {
   }
 }
 
-class Dynos extends Installation {
-  docker = new Docker();
-
+class Dynos extends HelloApp {
   async restart() {
     await this.stop();
     await this.start();
-  }
-
-  async deploy() {
-    const repository = path.join(this.directory, 'repository');
-    await this.api('POST', '/apps', { name: APP });
-    cpSync(path.join(ROOT, 'examples', 'hello-node'), repository, { recursive: true });
-    await this.git(repository, 'init', '--quiet', '--initial-branch=main');
-    await this.git(repository, 'add', '--all');
-    await this.git(repository, 'commit', '--quiet', '--message', 'First');
-    await this.git(
-      repository,
-      'push',
-      `https://localhost:${this.apiPort}/${APP}.git`,
-      'HEAD:refs/heads/main',
-    );
-    await this.untilStates(['up']);
-  }
-
-  /** Until the dynos there are, those on their way out included, are in these states. */
-  untilStates(states) {
-    const rows = this.database.prepare('SELECT state FROM dynos').pluck();
-    return until(`dynos ${states.join(' ')}`, PATIENCE_MS, () => rows.all().join(' ') === states.join(' '));
-  }
-
-  /** What a plain container needs to be the same as the dyno. */
-  async describeDyno() {
-    const [found] = await this.docker.listContainers({
-      filters: { label: [`dynodock.installation=${this.installationId}`, 'dynodock.role=dyno'] },
-    });
-    const { Config, HostConfig } = await this.docker.getContainer(found.Id).inspect();
-    return {
-      Image: Config.Image,
-      Entrypoint: Config.Entrypoint,
-      Env: Config.Env,
-      // Found when everything is removed, and of no concern to the daemon.
-      Labels: { 'dynodock.installation': this.installationId, 'dynodock.role': 'bench' },
-      HostConfig: {
-        ...HostConfig,
-        NetworkMode: `dynodock-${this.installationId.slice(0, 8)}`,
-        LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '2' } },
-      },
-    };
   }
 
   /** Milliseconds of each start, ours and a plain container's by turns. */
@@ -158,29 +107,12 @@ class Dynos extends Installation {
     return upAt - startedAt;
   }
 
-  newestEvent() {
-    return this.database.prepare('SELECT coalesce(max(id), 0) FROM events').pluck().get();
-  }
-
   /** The time of the last of so many dynos becoming up since that event. */
   untilUpEvents(newest, count) {
-    const times = this.database
-      .prepare(
-        "SELECT at FROM events WHERE id > ? AND kind = 'dyno.state' AND json_extract(payload, '$.to') = 'up'",
-      )
-      .pluck();
     return until(`${count} dynos to be up`, PATIENCE_MS, () => {
-      const found = times.all(newest);
+      const found = this.upTimes(newest);
       return found.length >= count && Math.max(...found);
     });
-  }
-
-  async measurePlainStart(baseline) {
-    const startedAt = performance.now();
-    const container = await this.startPlain(baseline, 5000);
-    const took = performance.now() - startedAt;
-    await container.remove({ force: true });
-    return took;
   }
 
   async measurePlainContainers(baseline) {
@@ -194,45 +126,8 @@ class Dynos extends Installation {
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
     const took = performance.now() - startedAt;
-    for (const container of containers) await container.remove({ force: true });
+    for (const { container } of containers) await container.remove({ force: true });
     return took;
-  }
-
-  /** Resolves once it accepts connections. */
-  async startPlain(baseline, port) {
-    const env = [...baseline.Env.filter((entry) => !entry.startsWith('PORT=')), `PORT=${port}`];
-    const container = await this.docker.createContainer({ ...baseline, Env: env });
-    await container.start();
-    const { NetworkSettings } = await container.inspect();
-    const [{ IPAddress: host }] = Object.values(NetworkSettings.Networks);
-    await until('a plain container', PATIENCE_MS, () => accepts(host, port));
-    return container;
-  }
-
-  /** Many apps with code and without dynos, straight into the database of the stopped daemon. */
-  seedApps() {
-    const { Store } = require('../dist/store/store');
-    const store = Store.open(path.join(this.data, 'dynodock.sqlite'));
-    try {
-      const app = store.apps.findByName(APP);
-      const release = store.releases.current(app.id);
-      const slug = store.slugs.get(release.slugId);
-      const [formation] = store.formations.of(app.id);
-      const [domain] = store.domainNames.of(app.id);
-      for (let number = 1; number < APPS; number += 1) {
-        const name = `${APP}-${number}`;
-        const [appId, slugId] = [randomUUID(), randomUUID()];
-        store.transaction(() => {
-          store.apps.insert({ ...app, id: appId, name });
-          store.domainNames.insert({ ...domain, id: randomUUID(), appId, hostname: `${name}.localhost` });
-          store.slugs.insert({ ...slug, id: slugId, appId });
-          store.releases.insert({ ...release, id: randomUUID(), appId, slugId });
-          store.formations.save({ ...formation, id: randomUUID(), appId, quantity: 0 });
-        });
-      }
-    } finally {
-      store.close();
-    }
   }
 
   async measureIdle() {
@@ -266,18 +161,6 @@ class Dynos extends Installation {
     });
     if (pid === undefined) throw new Error('no router');
     return Number(pid);
-  }
-}
-
-async function accepts(host, port) {
-  const socket = connect({ host, port });
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false; // Not yet.
-  } finally {
-    socket.destroy();
   }
 }
 
