@@ -9,7 +9,7 @@ const { readFileSync, readdirSync } = require('node:fs');
 const os = require('node:os');
 const { setTimeout: delay } = require('node:timers/promises');
 const { APP, HelloApp, PATIENCE_MS } = require('./support/hello-app');
-const { describeLoad, median, percentile, until } = require('./support/measure');
+const { describeLoad, median, onEndSignal, percentile, until } = require('./support/measure');
 
 const SAMPLES = 15;
 const SCALE_TO = 20;
@@ -25,6 +25,7 @@ const TICKS_PER_SECOND = 100;
 async function main() {
   const loadBefore = os.loadavg();
   const bench = new Dynos();
+  onEndSignal(() => bench.remove());
   try {
     await bench.start();
     await bench.deploy();
@@ -198,6 +199,8 @@ function report(what, value, aim, unit) {
 }
 
 main().catch((error) => {
+  // Called off, which is why.
+  if (process.exitCode === 130) return;
   console.error(error);
   process.exitCode = 1;
 });

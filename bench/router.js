@@ -15,7 +15,7 @@ const { setTimeout: delay } = require('node:timers/promises');
 const { parseArgs } = require('node:util');
 const { reportIdleConnections } = require('./support/idle-connections');
 const { comparePings } = require('./support/latency');
-const { describeLoad, freePorts, median, percentile } = require('./support/measure');
+const { describeLoad, freePorts, median, onEndSignal, percentile } = require('./support/measure');
 const { HOST, RouterProcess } = require('./support/router-process');
 const servers = require('./support/servers');
 const { slopeOf, visit } = require('./support/soak');
@@ -48,12 +48,7 @@ async function main() {
 
   const loadBefore = os.loadavg();
   const bench = new RouterBench({ quick: values.quick === true });
-  const interrupted = () => {
-    process.exitCode = 130;
-    void bench.remove().then(() => process.exit());
-  };
-  process.once('SIGINT', interrupted);
-  process.once('SIGTERM', interrupted);
+  onEndSignal(() => bench.remove());
   try {
     await bench.start();
     if (parts.includes('throughput')) await bench.measureThroughput();

@@ -4,13 +4,16 @@
 //
 // Starts an installation of its own on free ports. Each wake is a request to a sleeping app through the router, from
 // connecting to the answer's last byte. Beside it, by turns in the same run, what the engine alone takes: create, start
-// and listen of a like container, or unpause and answer of one. Removes everything again.
+// and listen of a like container, or unpause and answer of one. Removes everything again. `--only wakes`, `crowd` or
+// `apps` is a part of it.
 const http = require('node:http');
 const os = require('node:os');
 const { setTimeout: delay } = require('node:timers/promises');
+const { parseArgs } = require('node:util');
 const { APP, HelloApp, PATIENCE_MS } = require('./support/hello-app');
-const { describeLoad, median, percentile, until } = require('./support/measure');
+const { describeLoad, median, onEndSignal, percentile, until } = require('./support/measure');
 
+const PARTS = ['wakes', 'crowd', 'apps'];
 const SAMPLES = 15;
 const AT_ONCE = 1000;
 const APPS = 50;
@@ -22,27 +25,21 @@ const TIMEOUT_MS = 80_000;
 const AIMS = { stoppedMs: 250, frozenMs: 30, appsMs: 75_000 };
 
 async function main() {
+  const { values } = parseArgs({ options: { only: { type: 'string' } } });
+  const parts = values.only === undefined ? PARTS : [values.only];
+  if (!parts.every((part) => PARTS.includes(part)))
+    throw new Error(`--only ${values.only}: not one of ${PARTS.join(', ')}`);
+
   const loadBefore = os.loadavg();
   // By hand only, so that nothing sleeps in the middle.
   const bench = new Wake({ DYNODOCK_IDLE_AFTER_SECONDS: '0' });
+  onEndSignal(() => bench.remove());
   try {
     await bench.start();
     await bench.deploy();
-    const baseline = await bench.describeDyno();
-
-    const stopped = await bench.compareWakes('stopped', () => bench.measurePlainStart(baseline));
-    reportWakes('stopped', 'create, start and listen of a plain container', stopped, AIMS.stoppedMs);
-    const plain = await bench.startPlain(baseline, 5000);
-    const frozen = await bench.compareWakes('frozen', () => bench.measurePlainUnpause(plain));
-    reportWakes('frozen', 'unpause and answer of a plain container', frozen, AIMS.frozenMs);
-    await plain.container.remove({ force: true });
-
-    reportCrowd(await bench.wakeByCrowd());
-
-    await bench.stop();
-    const apps = bench.seedApps(APPS, 1);
-    await bench.start();
-    reportApps(await bench.wakeApps(apps));
+    if (parts.includes('wakes')) await bench.reportWakes();
+    if (parts.includes('crowd')) reportCrowd(await bench.wakeByCrowd());
+    if (parts.includes('apps')) reportApps(await bench.wakeApps());
     console.log(describeLoad(loadBefore));
   } finally {
     await bench.remove();
@@ -50,6 +47,16 @@ async function main() {
 }
 
 class Wake extends HelloApp {
+  async reportWakes() {
+    const baseline = await this.describeDyno();
+    const stopped = await this.compareWakes('stopped', () => this.measurePlainStart(baseline));
+    reportWakes('stopped', 'create, start and listen of a plain container', stopped, AIMS.stoppedMs);
+    const plain = await this.startPlain(baseline, 5000);
+    const frozen = await this.compareWakes('frozen', () => this.measurePlainUnpause(plain));
+    reportWakes('frozen', 'unpause and answer of a plain container', frozen, AIMS.frozenMs);
+    await plain.container.remove({ force: true });
+  }
+
   /** Milliseconds of each wake, and of what `measurePlain` measures, by turns; and what the ledger says of the wakes. */
   async compareWakes(depth, measurePlain) {
     await this.api('PATCH', `/apps/${APP}/sleep`, { depth });
@@ -75,7 +82,7 @@ class Wake extends HelloApp {
       const awake = async () => (await this.api('GET', `/apps/${app}/sleep`)).state === 'awake';
       await until(`${app} to be awake`, PATIENCE_MS, awake, LOOK_MS);
     }
-    for (const app of apps) await this.api('POST', `/apps/${app}/actions/idle`);
+    for (const app of apps) await until(`${app} to sleep`, PATIENCE_MS, () => this.idle(app), LOOK_MS);
     const asleep = async () => {
       const [running, paused] = await Promise.all(
         ['running', 'paused'].map((status) => this.dynoContainers({ status: [status] })),
@@ -83,6 +90,17 @@ class Wake extends HelloApp {
       return running.length === 0 && paused.length === (depth === 'frozen' ? apps.length : 0);
     };
     await until(`${apps.length} dynos to be ${depth}`, PATIENCE_MS, asleep, LOOK_MS);
+  }
+
+  async idle(app) {
+    try {
+      await this.api('POST', `/apps/${app}/actions/idle`);
+      return true;
+    } catch (error) {
+      // With many dynos starting and ending on few cores the router may not answer in time.
+      if (error.message.includes('service_unavailable')) return false;
+      throw error;
+    }
   }
 
   /** Milliseconds until the answer is there. */
@@ -109,7 +127,10 @@ class Wake extends HelloApp {
     return { ...times, starts: this.upTimes(newest).length };
   }
 
-  async wakeApps(apps) {
+  async wakeApps() {
+    await this.stop();
+    const apps = this.seedApps(APPS, 1);
+    await this.start();
     await this.sleep(apps, 'stopped');
     await delay(LULL_MS);
     return this.askAtOnce(apps);
@@ -201,6 +222,8 @@ function aim(what, value, wanted, met) {
 }
 
 main().catch((error) => {
+  // Called off, which is why.
+  if (process.exitCode === 130) return;
   console.error(error);
   process.exitCode = 1;
 });
