@@ -97,8 +97,9 @@ class Wake extends HelloApp {
       await this.api('POST', `/apps/${app}/actions/idle`);
       return true;
     } catch (error) {
-      // With many dynos starting and ending on few cores the router may not answer in time.
+      // With many dynos starting and ending on few cores the router may answer too late: then it sleeps all the same.
       if (error.message.includes('service_unavailable')) return false;
+      if (error.message.includes('is asleep already')) return true;
       throw error;
     }
   }
@@ -142,6 +143,7 @@ class Wake extends HelloApp {
     const failures = results
       .filter(({ status }) => status === 'rejected')
       .map(({ reason }) => reason.message);
+    if (failures.length > 0) console.log(this.warnings().slice(-20).join('\n'));
     return {
       times: results.flatMap(({ status, value }) => (status === 'fulfilled' ? [value] : [])),
       failures,
