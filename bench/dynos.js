@@ -8,8 +8,10 @@
 const { readFileSync, readdirSync } = require('node:fs');
 const os = require('node:os');
 const { setTimeout: delay } = require('node:timers/promises');
-const { APP, HelloApp, PATIENCE_MS } = require('./support/hello-app');
+const { deployExample, seedApps } = require('./support/apps');
+const { Installation } = require('./support/installation');
 const { describeLoad, median, onEndSignal, percentile, until } = require('./support/measure');
+const { PlainContainers } = require('./support/plain-containers');
 
 const SAMPLES = 15;
 const SCALE_TO = 20;
@@ -18,7 +20,9 @@ const APPS = 200;
 const IDLE_MS = 30_000;
 /** A dyno's start leaves things to do: its predecessor ends, the pool is refilled. */
 const LULL_MS = 1500;
+const PATIENCE_MS = 90_000;
 const AIMS = { startMs: 220, scaleMs: 5000, rssMb: 250, resyncMs: 1000 };
+const APP = 'bench';
 /** Of Linux' /proc/<pid>/stat on all common machines (sysconf(_SC_CLK_TCK)). */
 const TICKS_PER_SECOND = 100;
 
@@ -28,21 +32,22 @@ async function main() {
   onEndSignal(() => bench.remove());
   try {
     await bench.start();
-    await bench.deploy();
-    const baseline = await bench.describeDyno();
+    await deployExample(bench, APP, 'hello-node');
+    await bench.untilStates(['up']);
+    await bench.plain.describeDyno(bench.installationId);
 
-    const starts = await bench.compareStarts(baseline);
+    const starts = await bench.compareStarts();
     const scaled = await bench.measureScaling();
-    const plain = await bench.measurePlainContainers(baseline);
+    const plain = await bench.measurePlainContainers();
     bench.settings.DYNODOCK_READY_SANDBOXES = '0';
     await bench.restart();
-    const bare = await bench.compareStarts(baseline);
+    const bare = await bench.compareStarts();
     delete bench.settings.DYNODOCK_READY_SANDBOXES;
 
     await bench.api('PATCH', `/apps/${APP}/formation/web`, { quantity: 0 });
     await bench.untilStates([]);
     await bench.stop();
-    bench.seedApps(APPS, 0);
+    seedApps(bench, { model: APP, count: APPS - 1, asleep: false });
     bench.settings.DYNODOCK_LOG_LEVEL = 'debug';
     await bench.start();
     const idle = await bench.measureIdle();
@@ -67,19 +72,27 @@ async function main() {
   }
 }
 
-class Dynos extends HelloApp {
+class Dynos extends Installation {
+  plain = new PlainContainers();
+
   async restart() {
     await this.stop();
     await this.start();
   }
 
+  /** Until the dynos there are, those on their way out included, are in these states. */
+  untilStates(states) {
+    const rows = this.database.prepare('SELECT state FROM dynos').pluck();
+    return until(`dynos ${states.join(' ')}`, PATIENCE_MS, () => rows.all().join(' ') === states.join(' '));
+  }
+
   /** Milliseconds of each start, ours and a plain container's by turns. */
-  async compareStarts(baseline) {
+  async compareStarts() {
     const ours = [];
     const plain = [];
     for (let sample = -1; sample < SAMPLES; sample += 1) {
       await delay(LULL_MS);
-      const [our, other] = [await this.measureRestart(), await this.measurePlainStart(baseline)];
+      const [our, other] = [await this.measureRestart(), await this.measurePlainStart()];
       if (sample < 0) continue;
       ours.push(our);
       plain.push(other);
@@ -108,21 +121,38 @@ class Dynos extends HelloApp {
     return upAt - startedAt;
   }
 
+  newestEvent() {
+    return this.database.prepare('SELECT coalesce(max(id), 0) FROM events').pluck().get();
+  }
+
   /** The time of the last of so many dynos becoming up since that event. */
   untilUpEvents(newest, count) {
+    const times = this.database
+      .prepare(
+        "SELECT at FROM events WHERE id > ? AND kind = 'dyno.state' AND json_extract(payload, '$.to') = 'up'",
+      )
+      .pluck();
     return until(`${count} dynos to be up`, PATIENCE_MS, () => {
-      const found = this.upTimes(newest);
+      const found = times.all(newest);
       return found.length >= count && Math.max(...found);
     });
   }
 
-  async measurePlainContainers(baseline) {
+  async measurePlainStart() {
+    const startedAt = performance.now();
+    const { container } = await this.plain.start(5000);
+    const took = performance.now() - startedAt;
+    await container.remove({ force: true });
+    return took;
+  }
+
+  async measurePlainContainers() {
     const startedAt = performance.now();
     const containers = [];
     const worker = async () => {
       while (containers.length < SCALE_TO) {
         const index = containers.push(undefined) - 1;
-        containers[index] = await this.startPlain(baseline, 5000 + index);
+        containers[index] = await this.plain.start(5000 + index);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
@@ -134,7 +164,6 @@ class Dynos extends HelloApp {
   async measureIdle() {
     // Resyncs come half past each minute: one shall be in the time that is measured.
     await delay(((75 - new Date().getSeconds()) % 60) * 1000);
-    const router = this.routerPid();
     const before = cpuSeconds(this.daemon.pid);
     await delay(IDLE_MS);
     const cpuPercent = ((cpuSeconds(this.daemon.pid) - before) / (IDLE_MS / 1000)) * 100;
@@ -145,24 +174,34 @@ class Dynos extends HelloApp {
       .filter(({ apps }) => apps === APPS)
       .map(({ durationMs }) => durationMs);
     if (resyncs.length < 2) throw new Error(`no resync was logged:\n${this.output.slice(-2000)}`);
-    return { cpuPercent, resyncs, daemonMb: rssMb(this.daemon.pid), routerMb: rssMb(router) };
+    return {
+      cpuPercent,
+      resyncs,
+      daemonMb: rssMb(this.daemon.pid),
+      routerMb: sum(this.routerPids().map(rssMb)),
+    };
   }
 
-  routerPid() {
-    const pid = readdirSync('/proc').find((entry) => {
+  /** Its primary process and its workers. */
+  routerPids() {
+    const pids = readdirSync('/proc').filter((entry) => {
       if (!/^\d+$/.test(entry)) return false;
       try {
         return (
-          readFileSync(`/proc/${entry}/cmdline`, 'utf8').endsWith('\0router\0') &&
+          /\0(router|[^\0]*\/worker-process)\0$/.test(readFileSync(`/proc/${entry}/cmdline`, 'utf8')) &&
           readFileSync(`/proc/${entry}/environ`, 'utf8').includes(`DYNODOCK_HOME=${this.data}\0`)
         );
       } catch {
         return false; // It has ended meanwhile.
       }
     });
-    if (pid === undefined) throw new Error('no router');
-    return Number(pid);
+    if (pids.length === 0) throw new Error('no router');
+    return pids.map(Number);
   }
+}
+
+function sum(numbers) {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 /** User and system time, the 14th and 15th field of proc(5)'s stat. */

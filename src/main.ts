@@ -300,6 +300,7 @@ async function router(): Promise<void> {
     socketPath: paths.routerSocket,
     snapshotPath: paths.routerSnapshot,
     listen: { hosts: ['127.0.0.1', '::1'], httpPort: config.routerHttpPort },
+    workers: config.routerWorkers,
     logger: createLogger({ level: config.logLevel, file: paths.routerLog }),
   });
 }

@@ -1,7 +1,7 @@
 'use strict';
 const { execFile, spawn } = require('node:child_process');
 const { once } = require('node:events');
-const { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } = require('node:fs');
+const { existsSync, mkdirSync, mkdtempSync, rmSync } = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { promisify } = require('node:util');
@@ -89,15 +89,6 @@ class Installation {
 
   git(cwd, ...args) {
     return runFile('git', args, { cwd, env: this.client ?? this.environment });
-  }
-
-  /** What daemon and router have warned of so far, for a benchmark that went wrong. */
-  warnings() {
-    const routerLog = path.join(this.data, 'log', 'router.log');
-    const lines = `${this.output}\n${existsSync(routerLog) ? readFileSync(routerLog, 'utf8') : ''}`.split(
-      '\n',
-    );
-    return lines.filter((line) => /"level":"(warn|error)"/.test(line));
   }
 
   /** Dynos and the router go on. */

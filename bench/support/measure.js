@@ -25,14 +25,13 @@ function describeLoad(before) {
   return `Load of this machine (1, 5, 15 min; ${os.cpus().length} CPUs): ${formatLoad(before)} before, ${formatLoad(os.loadavg())} after`;
 }
 
-/** What costs something to look at, or is not timed, is looked at less often than every POLL_MS. */
-async function until(what, timeoutMs, check, pollMs = POLL_MS) {
+async function until(what, timeoutMs, check) {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const result = await check();
     if (result) return result;
     if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
-    await delay(pollMs);
+    await delay(POLL_MS);
   }
 }
 

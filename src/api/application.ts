@@ -65,7 +65,7 @@ export function createApplication(options: ApplicationOptions): Express {
   // Any content type: nothing but JSON is understood, so there is nothing to choose between.
   app.use(express.json({ limit: MAX_BODY, type: () => true }));
 
-  app.use(accountRoutes(limit));
+  app.use(accountRoutes(services, limit));
   app.use(appRoutes(services));
   app.use(appFeatureRoutes(services));
   app.use(addonRoutes(services));

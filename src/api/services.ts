@@ -8,6 +8,7 @@ import type { Authorizations } from '../platform/authorizations/authorizations';
 import type { BuildpackInstallations } from '../platform/buildpack-installations/buildpack-installations';
 import type { ConfigVarsService } from '../platform/config-vars/config-vars';
 import type { Domains } from '../platform/domains/domains';
+import type { DynoHours } from '../platform/dyno-hours/dyno-hours';
 import type { Dynos } from '../platform/dynos/dynos';
 import type { OneOffService } from '../platform/dynos/one-offs';
 import type { FormationService } from '../platform/formation/formation';
@@ -26,6 +27,7 @@ export interface ApiServices {
   buildpackInstallations: BuildpackInstallations;
   configVars: ConfigVarsService;
   domains: Domains;
+  dynoHours: DynoHours;
   dynos: Dynos;
   formation: FormationService;
   logSessions: LogSessions;

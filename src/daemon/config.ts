@@ -1,4 +1,4 @@
-import { homedir, userInfo } from 'node:os';
+import { availableParallelism, homedir, userInfo } from 'node:os';
 import path from 'node:path';
 import { existsSync } from 'node:fs';
 import { parseDynoSize, type DynoSizeName } from '../domain/dyno-size';
@@ -10,6 +10,8 @@ export interface Config {
   dataDir: string;
   apiPort: number;
   routerHttpPort: number;
+  /** Processes that serve requests. */
+  routerWorkers: number;
   appDomain: string;
   email: string;
   logLevel: LogLevel;
@@ -31,6 +33,8 @@ export interface Config {
   cycleMs: number;
   /** How apps sleep that have no settings of their own. */
   sleep: SleepPolicy;
+  /** The monthly pool of all eco and free dynos; 0 = none. */
+  dynoHoursMs: number;
   /** Heroku's limits of dynos per size. */
   herokuLimits: boolean;
   /** As it was, for finding the engine and for child processes. */
@@ -51,10 +55,14 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
+/** Each takes some 45 MB, and the router has to share the machine with the apps. */
+const MAX_DEFAULT_WORKERS = 4;
+
 const SETTINGS = {
   dataDir: setting('DYNODOCK_HOME', () => path.join(homedir(), '.dynodock'), (text) => path.resolve(text), 'Data folder'),
   apiPort: setting('DYNODOCK_API_PORT', '5700', port, 'Port of the Platform API and of git'),
   routerHttpPort: setting('DYNODOCK_HTTP_PORT', '5780', port, 'Port on which apps answer HTTP'),
+  routerWorkers: setting('DYNODOCK_ROUTER_WORKERS', '0', workers, `Processes of the router; 0 = one per core, ${MAX_DEFAULT_WORKERS} at most`),
   appDomain: setting('DYNODOCK_DOMAIN', 'localhost', domain, 'Apps are reached as <app>.<domain>'),
   email: setting('DYNODOCK_EMAIL', () => `${userName()}@dynodock.localhost`, email, 'Who the local user is'),
   logLevel: setting('DYNODOCK_LOG_LEVEL', 'info', oneOf('error', 'warn', 'info', 'debug'), "The daemon's own log"),
@@ -71,6 +79,7 @@ const SETTINGS = {
   idleAfterMs: setting('DYNODOCK_IDLE_AFTER_SECONDS', '1800', seconds, 'Apps on eco and free dynos sleep after so long without web traffic; 0 = never'),
   sleepDepth: setting('DYNODOCK_SLEEP', 'stopped', oneOf(...SLEEP_DEPTHS), 'How they sleep: stopped as on Heroku, frozen (memory stays, wakes at once), tiered (frozen, later stopped)'),
   frozenMs: setting('DYNODOCK_FROZEN_SECONDS', '3600', seconds, 'With tiered sleep: stopped after so long frozen'),
+  dynoHoursMs: setting('DYNODOCK_DYNO_HOURS', '0', (text) => (text === '0' ? 0 : positive(text) * 3_600_000), 'Dyno hours that all eco and free dynos share by the month (Heroku: 1000); 0 = no such limit'),
   herokuLimits: setting('DYNODOCK_HEROKU_LIMITS', 'off', (text) => oneOf('on', 'off')(text) === 'on', "Heroku's limits of dynos per size (one eco or basic dyno per process type ...)"),
   allowedHosts: setting('DYNODOCK_ALLOWED_HOSTS', '', list, 'Further Host headers that the API answers to, comma separated'),
 }; // prettier-ignore
@@ -138,6 +147,12 @@ function count(text: string): number {
   const number = Number(text);
   if (!Number.isInteger(number) || number < 0) throw new Error('not a whole number');
   return number;
+}
+
+function workers(text: string): number {
+  const number = count(text);
+  if (number > 64) throw new Error('more than 64');
+  return number === 0 ? Math.min(availableParallelism(), MAX_DEFAULT_WORKERS) : number;
 }
 
 function domain(text: string): string {

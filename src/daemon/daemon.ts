@@ -27,6 +27,7 @@ import type { PlatformContext } from '../platform/context';
 import { Domains } from '../platform/domains/domains';
 import { Attachments } from '../platform/dynos/attachments';
 import { DeployWatch } from '../platform/dynos/deploy-watch';
+import { DynoHours } from '../platform/dyno-hours/dyno-hours';
 import { Dynos } from '../platform/dynos/dynos';
 import { OneOffService } from '../platform/dynos/one-offs';
 import { FormationService } from '../platform/formation/formation';
@@ -169,6 +170,7 @@ export class Daemon {
       store,
       clock,
       sleep: config.sleep,
+      quotaExhausted: () => dynoHours.exhausted,
       publish: (table) => link.publish(table),
     });
     const changes = new Signal<AppId>();
@@ -213,6 +215,8 @@ export class Daemon {
     };
     const sleep: Sleep = new Sleep(context, { policy: config.sleep, router: link });
     changes.subscribe((appId) => sleep.ledger.changed(appId));
+    const dynoHours: DynoHours = new DynoHours(context, { poolMs: config.dynoHoursMs });
+    changes.subscribe((appId) => dynoHours.changed(appId));
     const account = new AccountService(context);
     ensureToken(account, paths, config);
 
@@ -278,6 +282,7 @@ export class Daemon {
         buildpackInstallations: new BuildpackInstallations(context),
         configVars: new ConfigVarsService(context, releases),
         domains: new Domains(context),
+        dynoHours,
         dynos: new Dynos(context),
         formation: new FormationService(context),
         logSessions: new LogSessions(context),
@@ -299,6 +304,7 @@ export class Daemon {
     const scheduler = new Scheduler(
       [
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
+        { name: 'dyno hours', cron: '*/10 * * * * *', run: () => dynoHours.look() },
         { name: 'leftover builds', cron: '*/5 * * * * *', run: () => builder.removeLeftovers() },
       ],
       logger.child({ component: 'scheduler' }),
@@ -321,6 +327,7 @@ export class Daemon {
           return link.stop();
         },
       },
+      { name: 'dyno hours', start: () => dynoHours.start(), stop: () => dynoHours.stop() },
       { name: 'wake ledger', stop: () => sleep.ledger.stop() },
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },

@@ -10,6 +10,8 @@ export interface RoutePublisherOptions {
   clock: Clock;
   /** How an app sleeps that has no settings of its own. */
   sleep: SleepPolicy;
+  /** The pool of dyno hours is empty. */
+  quotaExhausted: () => boolean;
   publish: (table: RouteTable) => void;
 }
 
@@ -38,19 +40,24 @@ export class RoutePublisher {
   }
 
   #table(): RouteTable {
-    const { store, clock, sleep } = this.#options;
+    const { store, clock, sleep, quotaExhausted } = this.#options;
+    const exhausted = quotaExhausted();
     // Grows over restarts of the daemon too, with nothing to store.
     this.#version = Math.max(this.#version + 1, clock.now().getTime());
-    return { version: this.#version, apps: store.apps.all().map((app) => routesOf(store, app, sleep)) };
+    return {
+      version: this.#version,
+      apps: store.apps.all().map((app) => routesOf(store, app, sleep, exhausted)),
+    };
   }
 }
 
-function routesOf(store: Store, app: App, sleep: SleepPolicy): AppRoutes {
+function routesOf(store: Store, app: App, sleep: SleepPolicy, exhausted: boolean): AppRoutes {
   const release = store.releases.current(app.id);
   const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
   const dynos = store.dynos.of(app.id).filter((dyno) => dyno.type === 'web' && dyno.state !== 'down');
   // Preboot: the old dynos have all requests until their successors have proved themselves.
   const superseded = dynos.filter((dyno) => dyno.superseded);
+  const sleepState = sleepStateOf(store.dynos.of(app.id));
   const { idleAfterMs } = sleepPolicy(sleep, store.appSleep.get(app.id));
   const web = store.formations.of(app.id).find((formation) => formation.type === 'web');
   return {
@@ -59,6 +66,9 @@ function routesOf(store: Store, app: App, sleep: SleepPolicy): AppRoutes {
     hosts: store.domainNames.of(app.id).map((domain) => domain.hostname),
     maintenance: app.maintenance,
     has_code: slug !== undefined,
+    session_affinity: store.appFeatures
+      .get(app.id)
+      .some(({ name, enabled }) => name === 'http-session-affinity' && enabled),
     web_quantity: slug !== undefined && 'web' in slug.processTypes ? (web?.quantity ?? 0) : 0,
     dynos: (superseded.length > 0 ? superseded : dynos).map((dyno) => ({
       id: dyno.id,
@@ -67,8 +77,8 @@ function routesOf(store: Store, app: App, sleep: SleepPolicy): AppRoutes {
       state: dyno.state === 'crashed' && dyno.startedAt === null ? 'starting' : dyno.state,
       endpoint: dyno.endpoint,
     })),
-    idle_after_ms:
-      sleepStateOf(store.dynos.of(app.id)) === 'sleepless' || idleAfterMs === 0 ? null : idleAfterMs,
+    quota_exhausted: exhausted && sleepState !== 'sleepless',
+    idle_after_ms: sleepState === 'sleepless' || idleAfterMs === 0 ? null : idleAfterMs,
     maintenance_page_url: release?.configVars.MAINTENANCE_PAGE_URL ?? null,
     error_page_url: release?.configVars.ERROR_PAGE_URL ?? null,
   };

@@ -1,3 +1,4 @@
+import { dynoSize, type DynoSizeName } from './dyno-size';
 import { invalidParams } from './errors';
 import type { ProcessTypes } from './procfile';
 
@@ -16,14 +17,38 @@ export interface OneOff {
 export const ONE_OFF_TYPE = 'run';
 /** `run.1000` … `run.9999` */
 export const ONE_OFF_NUMBERS = { first: 1000, count: 9000 };
-/** Dev Center "Dyno Scaling and Process Limits" */
-export const MAX_ONE_OFFS_PER_APP = 50;
+/** Where Heroku's limits are off: more at once are a script gone wild. */
+const MAX_ONE_OFFS_PER_APP = 50;
+/** Heroku's limits, of dynos at once by kind of size (Dev Center "Dyno Scaling and Process Limits"). */
+const MAX_ONE_OFFS = { eco: 1, basic: 50, standard: 50, performance: 5 };
 const MAX_TIME_TO_LIVE_S = 86_400;
 /** What terminals were before they could say it. */
 const DEFAULT_TERMINAL = { columns: 80, rows: 24 };
 const MAX_TERMINAL_SIDE = 10_000;
 
 const FIRST_WORD = /^\s*([-\w]+)(?=\s|$)/;
+
+/**
+ * May an app that has one-off dynos of the sizes `present` have one more of this size? Throws invalid_params if not.
+ */
+export function assertRoomForOneOff(
+  size: DynoSizeName,
+  present: readonly DynoSizeName[],
+  { herokuLimits }: { herokuLimits: boolean },
+): void {
+  const kind = kindOf(size);
+  const max = herokuLimits ? MAX_ONE_OFFS[kind] : MAX_ONE_OFFS_PER_APP;
+  const counted = herokuLimits ? present.filter((other) => kindOf(other) === kind) : present;
+  if (counted.length < max) return;
+  throw invalidParams(`Cannot run more than ${max} ${dynoSize(size).title} size dynos.`);
+}
+
+function kindOf(size: DynoSizeName): keyof typeof MAX_ONE_OFFS {
+  const { name, sleeps, dedicated } = dynoSize(size);
+  if (sleeps) return 'eco';
+  if (dedicated) return 'performance';
+  return name === 'basic' ? 'basic' : 'standard';
+}
 
 /**
  * If the first word is a process type, what it stands for takes its place and the other words follow (Dev Center

@@ -30,7 +30,8 @@ import type { ObservedContainer } from './observe';
  *
  * One-off dynos are in no formation: what it wants, a new release or another size leaves them alone, and one that
  * has ended is never started again. A detached one goes **launch**, **attend**, **conclude**; for an attached one see
- * `OneOffs`. Past its time to live it is retired.
+ * `OneOffs`. Past its time to live, after a day and some more as all dynos, or without its network, it is retired, and
+ * not replaced.
  *
  * Invariants: all of an app's dynos that sleep do it together, and only beside a web dyno among them; at most one dyno
  * of a name is not `down`; a container without a row is an **orphan** and removed
@@ -59,8 +60,8 @@ export type Step =
   | { kind: 'hang-up'; dyno: Dyno; containerId: ContainerId }
   | { kind: 'conclude'; dyno: Dyno; container: ObservedContainer | null };
 
-/** `stop`: it was asked for, or its time to live is over. */
-export type RetireReason = 'restart' | 'cycle' | 'scale-down' | 'superseded' | 'stop';
+/** `stop`: it was asked for, or its time to live is over. `cut-off`: its network has ended. */
+export type RetireReason = 'restart' | 'cycle' | 'scale-down' | 'superseded' | 'stop' | 'cut-off';
 
 /** Of an attached one-off: waiting for its process to start, or joined with it. */
 export type ClientState = 'waiting' | 'attached';
@@ -196,7 +197,7 @@ export function nextDeadline(
     ...input.dynos.flatMap((dyno) => {
       if (dyno.state === 'crashed' && dyno.nextStartAt !== null) return [dyno.nextStartAt.getTime()];
       if (isBooting(dyno)) return [bootDeadline(dyno)];
-      if (dyno.oneOff !== null && dyno.state !== 'down') return oneOffDeadlines(dyno, dyno.oneOff, input.now);
+      if (dyno.oneOff !== null && dyno.state !== 'down') return oneOffDeadlines(dyno, dyno.oneOff, input);
       if (dyno.state === 'up' && !dyno.superseded) return [cycleAt(dyno, input.cycleMs)];
       if (dyno.state === 'idle' && dyno.startedAt !== null) return [deepenAt(dyno, input)];
       return [];
@@ -342,6 +343,12 @@ function planOneOff(
   if (oneOff.expiresAt !== null && oneOff.expiresAt <= input.now) {
     return { kind: 'retire', dyno, reason: 'stop' };
   }
+  if (container !== null && cycleAt(dyno, input.cycleMs) <= input.now.getTime()) {
+    return { kind: 'retire', dyno, reason: 'cycle' };
+  }
+  if (container?.state === 'running' && input.cutOff.has(dyno.id)) {
+    return { kind: 'retire', dyno, reason: 'cut-off' };
+  }
   if (!oneOff.attached) {
     if (container === null || container.state === 'created') {
       return dyno.state === 'starting' ? { kind: 'launch', dyno } : { kind: 'conclude', dyno, container };
@@ -369,8 +376,13 @@ function isDelivering(dyno: Dyno, container: ObservedContainer | null, input: Pl
 }
 
 /** Those that are still to come: one that is over may have nothing left to decide, see isDelivering. */
-function oneOffDeadlines(dyno: Dyno, oneOff: OneOff, now: Date): number[] {
+function oneOffDeadlines(
+  dyno: Dyno,
+  oneOff: OneOff,
+  { cycleMs, now }: Pick<PlanInput, 'cycleMs' | 'now'>,
+): number[] {
   return [
+    cycleAt(dyno, cycleMs),
     ...(oneOff.expiresAt === null ? [] : [oneOff.expiresAt.getTime()]),
     ...(oneOff.attached && dyno.state === 'up' && dyno.startedAt === null ? [attachDeadline(dyno)] : []),
   ].filter((time) => time > now.getTime());

@@ -50,7 +50,8 @@ export class Reconciler implements DynoManager {
   readonly #memory: MemoryWatch;
   readonly #flights: SingleFlight<AppId>;
   readonly #timers = new Map<AppId, () => void>();
-  readonly #failures = new Map<AppId, number>();
+  /** Apps whose last pass failed, and when they are next looked at if nothing happens meanwhile. */
+  readonly #failures = new Map<AppId, { delayMs: number; retryAt: number }>();
   readonly #stopped = new AbortController();
   #watchingSince = NOT_WATCHING;
   #watching: Promise<void> = Promise.resolve();
@@ -202,23 +203,35 @@ export class Reconciler implements DynoManager {
       this.#failures.delete(appId);
     } catch (error) {
       if (this.#isStopped()) return;
-      const failures = (this.#failures.get(appId) ?? 0) + 1;
-      this.#failures.set(appId, failures);
       const unreachable = error instanceof EngineError && error.kind === 'unreachable';
       this.#options.logger[unreachable ? 'warn' : 'error']('reconciling an app failed', {
         app: appId,
         error,
       });
-      this.#kickAfter(appId, Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS));
+      this.#kickAfterFailure(appId);
     }
+  }
+
+  /** Later and later; passes that something else asked for before that time came and failed as well do not count. */
+  #kickAfterFailure(appId: AppId): void {
+    const now = this.#options.clock.now().getTime();
+    const last = this.#failures.get(appId);
+    if (last === undefined || last.retryAt <= now) {
+      const delayMs = Math.min((last?.delayMs ?? FIRST_RETRY_MS / 2) * 2, LONGEST_RETRY_MS);
+      this.#failures.set(appId, { delayMs, retryAt: now + delayMs });
+    }
+    const { retryAt } = this.#failures.get(appId) ?? { retryAt: now };
+    this.#kickAfter(appId, retryAt - now);
   }
 
   async #converge(appId: AppId): Promise<void> {
     const { store, engine, installationId, logger } = this.#options;
+    const fresh = this.#steps.sleep.takeFresh(appId);
     if (store.apps.get(appId) === undefined) {
       await this.#removeAll(appId);
       return;
     }
+    if (fresh.length > 0) await this.#execute(fresh.map((dyno) => ({ kind: 'launch', dyno })));
     let containers: readonly ObservedContainer[] | undefined;
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       // The engine first: a row that is written meanwhile is then seen together with its missing container.

@@ -1,4 +1,4 @@
-import { dynoName, type Dyno } from '../domain/dyno';
+import type { Dyno } from '../domain/dyno';
 import type { AppId, DynoId } from '../domain/ids';
 import { isSleeper, sleepStateOf } from '../domain/sleep';
 import { ignoring, type ContainerEngine, type ContainerId } from '../engine/engine';
@@ -18,6 +18,7 @@ export interface SleepOptions {
   containerOf: (dynoId: DynoId) => ContainerId | undefined;
   /** Waits until it accepts connections, which makes it `up`. */
   attend: (dyno: Dyno, containerId: ContainerId, endpoint: Dyno['endpoint']) => void;
+  becomeUp: (dyno: Dyno) => void;
   changed: (appId: AppId) => void;
   kick: (appId: AppId) => void;
 }
@@ -30,6 +31,9 @@ export interface SleepOptions {
  */
 export class Sleep {
   readonly #options: SleepOptions;
+  /** Under way. A plan may come to the same while a wake is at it. */
+  readonly #thaws = new Map<DynoId, Promise<void>>();
+  readonly #fresh = new Map<AppId, Dyno[]>();
 
   constructor(options: SleepOptions) {
     this.#options = options;
@@ -63,9 +67,8 @@ export class Sleep {
     if (sleeping.length === 0) return null;
     store.transaction(() => {
       for (const dyno of sleeping) this.unidle(dyno);
-      store.afterCommit(() => this.#options.kick(appId));
+      store.afterCommit(() => void this.#rouse(appId, sleeping));
     });
-    for (const dyno of sleeping) this.#thawAtOnce(dyno);
     return sleeping.some((dyno) => dyno.type === 'web' && dyno.startedAt !== null) ? 'frozen' : 'stopped';
   }
 
@@ -85,11 +88,43 @@ export class Sleep {
     await engine.pause(containerId).catch(ignoring('not_running', 'not_found'));
   }
 
-  async thaw(dyno: Dyno, containerId: ContainerId, endpoint: Dyno['endpoint']): Promise<void> {
-    const { store, engine } = this.#options;
-    await engine.unpause(containerId).catch(ignoring('not_running', 'not_found'));
+  /**
+   * Dynos that were woken and are to be launched: of what slept stopped there is no container that a look at the engine
+   * could find. Each is told of once.
+   */
+  takeFresh(appId: AppId): Dyno[] {
+    const fresh = this.#fresh.get(appId) ?? [];
+    this.#fresh.delete(appId);
+    return fresh.flatMap(({ id }) => {
+      const dyno = this.#options.store.dynos.get(id);
+      return dyno?.state === 'starting' && dyno.startedAt === null ? [dyno] : [];
+    });
+  }
+
+  thaw(dyno: Dyno, containerId: ContainerId, endpoint: Dyno['endpoint']): Promise<void> {
+    let thaw = this.#thaws.get(dyno.id);
+    if (thaw === undefined) {
+      thaw = this.#thaw(dyno, containerId, endpoint).finally(() => this.#thaws.delete(dyno.id));
+      this.#thaws.set(dyno.id, thaw);
+    }
+    return thaw;
+  }
+
+  async #thaw(dyno: Dyno, containerId: ContainerId, endpoint: Dyno['endpoint']): Promise<void> {
+    const { store, engine, attend, becomeUp } = this.#options;
+    let thawed = true;
+    try {
+      await engine.unpause(containerId);
+    } catch (error) {
+      ignoring('not_running', 'not_found')(error);
+      thawed = false;
+    }
     const current = store.dynos.get(dyno.id);
-    if (current?.state === 'starting') this.#options.attend(current, containerId, endpoint);
+    if (current?.state !== 'starting') return;
+    // Only one that was up is put to sleep frozen, and its port has stayed open: the kernel would accept a connection
+    // to it even while it is frozen.
+    if (thawed && dyno.state === 'idle') becomeUp(current);
+    else attend(current, containerId, endpoint);
   }
 
   /** What slept frozen sleeps on stopped: its memory is wanted back, or it has ended. */
@@ -102,12 +137,20 @@ export class Sleep {
   }
 
   /** A look at the engine first, as a plan takes it, would double the time that a frozen dyno needs. */
-  #thawAtOnce(dyno: Dyno): void {
-    const containerId = dyno.startedAt === null ? undefined : this.#options.containerOf(dyno.id);
-    if (containerId === undefined) return;
-    this.thaw(dyno, containerId, dyno.endpoint).catch((error: unknown) => {
-      // The plan that was kicked finds it paused and tries again.
-      this.#options.logger.warn('could not thaw a dyno', { dyno: dynoName(dyno), app: dyno.appId, error });
+  async #rouse(appId: AppId, woken: readonly Dyno[]): Promise<void> {
+    this.#fresh.set(
+      appId,
+      woken.filter(({ startedAt }) => startedAt === null),
+    );
+    const thaws = woken.map(async (dyno) => {
+      const containerId = dyno.startedAt === null ? undefined : this.#options.containerOf(dyno.id);
+      if (containerId !== undefined) await this.thaw(dyno, containerId, dyno.endpoint);
     });
+    for (const thaw of await Promise.allSettled(thaws)) {
+      if (thaw.status === 'fulfilled') continue;
+      // The plan finds it paused and tries again.
+      this.#options.logger.warn('could not thaw a dyno', { app: appId, error: thaw.reason as unknown });
+    }
+    this.#options.kick(appId);
   }
 }

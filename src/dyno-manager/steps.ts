@@ -92,6 +92,7 @@ export class Steps {
       insert: (dyno, crashCount) => this.#insert({ ...this.#newDyno(dyno, crashCount), state: 'idle' }),
       containerOf: (dynoId) => this.#attended.get(dynoId)?.containerId,
       attend: (dyno, containerId, endpoint) => this.#attend(dyno, containerId, endpoint),
+      becomeUp: (dyno) => this.#becomeUp(dyno),
     });
   }
 
@@ -178,6 +179,7 @@ export class Steps {
     if (replaced && dyno.state !== 'crashed') {
       this.#rows.say(dyno, reason === 'cycle' ? 'Cycling' : 'Restarting');
     }
+    if (reason === 'cut-off') this.#rows.say(dyno, 'Error R99 (Platform error) -> The dyno lost its network');
     this.#rows.move(dyno, 'down', shownRetirement(dyno, reason));
     this.#attended.get(dyno.id)?.boot.abort();
     this.oneOffs.callOffHangUp(dyno.id);
@@ -588,8 +590,9 @@ function sameEndpoint(a: Dyno['endpoint'], b: Dyno['endpoint']): boolean {
   return a?.host === b?.host && a?.port === b?.port;
 }
 
-/** The state that the log names: of a stopped one-off it is named only at its end. */
+/** The state that the log names: of a one-off, which nothing follows, it is named only at its end. */
 function shownRetirement(dyno: Dyno, reason: RetireReason): string {
+  if (dyno.oneOff !== null) return dyno.state;
   switch (reason) {
     case 'restart':
     case 'cycle':
@@ -598,6 +601,7 @@ function shownRetirement(dyno: Dyno, reason: RetireReason): string {
     case 'superseded':
       return 'down';
     case 'stop':
+    case 'cut-off':
       return dyno.state;
   }
 }

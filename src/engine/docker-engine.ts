@@ -2,6 +2,7 @@ import { release } from 'node:os';
 import http, { type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { Writable, type Duplex, type Readable } from 'node:stream';
+import { inspect } from 'node:util';
 import Docker from 'dockerode';
 import {
   fromInspect,
@@ -921,7 +922,7 @@ function connect(address: EngineAddress): Docker {
         };
   const secure = !('socketPath' in address) && address.tls !== undefined;
   const blank = {
-    agent: failingWithAnswers(secure ? new https.Agent() : new http.Agent()),
+    agent: shownBriefly(failingWithAnswers(secure ? new https.Agent() : new http.Agent())),
     socketPath: undefined,
     host: undefined,
     port: undefined,
@@ -936,6 +937,14 @@ function connect(address: EngineAddress): Docker {
   } catch (error) {
     throw toEngineError('prepare the connection to the engine', error);
   }
+}
+
+/**
+ * docker-modem describes each request for its debug log before it asks whether anybody wants that, with all that can be
+ * reached from the agent: every open connection. That is milliseconds for a few, and half of a busy daemon's time.
+ */
+function shownBriefly(agent: http.Agent): http.Agent {
+  return Object.assign(agent, { [inspect.custom]: () => '[Agent]' });
 }
 
 /**

@@ -3,13 +3,18 @@
  * neither a field nor a line with them.
  */
 export function quote(value: string): string {
+  if (HARMLESS.test(value)) return `"${value}"`;
   return `"${value.replace(/["\\]/g, '\\$&').replace(UNPRINTABLE, escapeCharacter)}"`;
 }
 
 /** An unquoted value: what would end it is escaped. */
 export function bare(value: string): string {
+  if (HARMLESS.test(value) && !value.includes('=')) return value;
   return value.replace(UNPRINTABLE, escapeCharacter).replace(/[ "=\\]/g, escapeCharacter);
 }
+
+/** Nearly every value: printable ASCII without space, quote and backslash. */
+const HARMLESS = /^[!#-[\]-~]*$/;
 
 // Controls, and what some viewers take for a line's end.
 // eslint-disable-next-line no-control-regex -- finding control characters is the point

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import { fork, spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 
 export interface RunOptions {
   cwd?: string;
@@ -39,6 +39,14 @@ export function spawnGroup(
   options: SpawnOptions = {},
 ): ChildProcess {
   return spawn(command, [...args], { ...options, detached: true, shell: false });
+}
+
+/**
+ * Starts a script of ours as a further process of the same program, with a channel for messages. It is in this
+ * process's own group, whose signals it gets as well, and has to end by itself when the channel does.
+ */
+export function forkScript(script: string, options: { execArgv?: string[] } = {}): ChildProcess {
+  return fork(script, [], { ...options, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
 }
 
 export function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {

@@ -57,6 +57,10 @@ export class Activity {
     return this.#apps.get(appId)?.cancelParking != null;
   }
 
+  get parked(): string[] {
+    return [...this.#apps.keys()].filter((appId) => this.isParked(appId));
+  }
+
   tableChanged(apps: readonly AppRoutes[]): void {
     const now = this.#now();
     const listed = new Set<string>();
@@ -82,7 +86,8 @@ export class Activity {
   /** Parks the app if nothing is under way and, unless `atOnce`, nothing was for as long as its entry says. */
   park(appId: string, atOnce: boolean): ParkAnswer {
     const watched = this.#watched(appId);
-    const quietMs = this.#now() - watched.lastAtMs;
+    // The machine's clock may have been set back.
+    const quietMs = Math.max(0, this.#now() - watched.lastAtMs);
     const { inFlight, idleAfterMs } = watched;
     if (inFlight > 0 || (!atOnce && (idleAfterMs === null || quietMs < idleAfterMs))) {
       return { parked: false, inFlight };

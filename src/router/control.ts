@@ -15,8 +15,8 @@ export interface ControlServerOptions {
   socketPath: string;
   logger: Logger;
   hello: () => RouterMessage;
-  /** Serves the table; the answer is the version that is served now. */
-  onTable: (table: RouteTable) => number;
+  /** Serves the table, and resolves once that is so everywhere. Never rejects. */
+  onTable: (table: RouteTable) => Promise<void>;
   onShutdown: () => void;
   /** The app is wanted asleep now. */
   onPark: (appId: string) => void;
@@ -93,14 +93,18 @@ export class ControlServer {
     this.#sockets.push(socket);
     // The highest version of this connection. A new daemon may begin lower: its data folder may have been restored.
     let version = -1;
+    let served = Promise.resolve();
     const reader = new LineReader(MAX_LINE_BYTES, (line) => {
       const message = parseDaemonMessage(line);
       if (!this.#takeOver(socket)) return;
       switch (message.type) {
         case 'routes': {
-          const served = message.table.version < version ? version : this.#options.onTable(message.table);
-          version = served;
-          write(socket, { type: 'applied', table_version: served });
+          if (message.table.version >= version) {
+            version = message.table.version;
+            served = this.#options.onTable(message.table);
+          }
+          const applied: RouterMessage = { type: 'applied', table_version: version };
+          void served.then(() => write(socket, applied));
           return;
         }
         case 'hello':

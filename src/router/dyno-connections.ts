@@ -1,15 +1,8 @@
 import { connect, type Socket } from 'node:net';
 import type { Clock } from '../lib/clock';
+import { Deadlines } from './deadlines';
+import { DynoConnection } from './dyno-connection';
 import type { RoutableDyno } from './gate';
-
-/** A connection to a dyno, for one request at a time. */
-export interface DynoConnection {
-  dyno: RoutableDyno;
-  socket: Socket;
-  /** It has carried a request before, so the dyno may just be closing it. */
-  reused: boolean;
-  connectMs: number;
-}
 
 export type ConnectOutcome =
   | { kind: 'connected'; connection: DynoConnection }
@@ -32,120 +25,134 @@ export interface DynoConnectionsOptions {
 /** Connections to dynos: chooses one at random, keeps idle ones, avoids those that do not accept ("HTTP Routing"). */
 export class DynoConnections {
   readonly #options: DynoConnectionsOptions;
-  readonly #idle = new Map<string, { socket: Socket; forget: () => void }[]>();
+  readonly #idle = new Map<string, DynoConnection[]>();
+  readonly #keepAlive: Deadlines;
   /** Until when, in ms since the epoch, by endpoint. */
   readonly #quarantine = new Map<string, number>();
   #stopped = false;
 
   constructor(options: DynoConnectionsOptions) {
     this.#options = options;
+    this.#keepAlive = new Deadlines(options.clock, options.keepAliveMs);
   }
 
   /**
    * Connects to one of `dynos`, trying others while one refuses or does not answer. With `reuse` an idle connection
-   * will do.
+   * will do; it is there at once. `prefer` is the id of the dyno to be tried first, if it is there.
    */
-  async connect(
+  connect(
     dynos: readonly RoutableDyno[],
-    options: { reuse: boolean; signal: AbortSignal },
-  ): Promise<ConnectOutcome> {
-    const now = this.#options.clock.now().getTime();
-    for (const [key, until] of this.#quarantine) {
-      if (until <= now) this.#quarantine.delete(key);
-    }
-    const left = dynos.filter((dyno) => !this.#quarantine.has(keyOf(dyno)));
-    if (left.length === 0) {
-      const until = Math.min(...dynos.map((dyno) => this.#quarantine.get(keyOf(dyno)) ?? now));
+    options: { reuse: boolean; prefer?: string | null; signal: AbortSignal },
+  ): ConnectOutcome | Promise<ConnectOutcome> {
+    const left = this.#usable(dynos);
+    const preferred = options.prefer == null ? -1 : left.findIndex(({ id }) => id === options.prefer);
+    const first = preferred === -1 ? Math.floor(this.#options.random() * left.length) : preferred;
+    const dyno = left[first];
+    if (dyno === undefined) {
+      const now = this.#options.clock.now().getTime();
+      const until = Math.min(...dynos.map((one) => this.#quarantine.get(keyOf(one)) ?? now));
       return { kind: 'quarantined', retryInMs: Math.max(1, until - now) };
     }
-    let failed: ConnectOutcome = { kind: 'aborted' };
-    for (let attempt = 0; attempt < this.#options.maxAttempts && left.length > 0; attempt++) {
-      const [dyno] = left.splice(Math.floor(this.#options.random() * left.length), 1);
-      if (!dyno) break;
-      if (options.reuse) {
-        const socket = this.#takeIdle(keyOf(dyno));
-        if (socket) return { kind: 'connected', connection: { dyno, socket, reused: true, connectMs: 0 } };
-      }
-      const startedAt = this.#options.clock.now().getTime();
-      const result = await this.#dial(dyno, options.signal);
-      const connectMs = this.#options.clock.now().getTime() - startedAt;
-      if (result === 'aborted') return { kind: 'aborted' };
-      if (typeof result !== 'string') {
-        return { kind: 'connected', connection: { dyno, socket: result, reused: false, connectMs } };
-      }
-      this.#quarantine.set(keyOf(dyno), this.#options.clock.now().getTime() + this.#options.quarantineMs);
-      failed = { kind: 'failed', code: result, dyno, connectMs };
-    }
-    return failed;
+    const kept = options.reuse ? this.#takeIdle(dyno) : null;
+    if (kept !== null) return { kind: 'connected', connection: kept };
+    return this.#dialOneOf([...left], first, options);
   }
 
   /** Keeps a connection whose exchange is over for the next request. */
   release(connection: DynoConnection): void {
-    const { socket } = connection;
-    const key = keyOf(connection.dyno);
-    const idle = this.#idle.get(key) ?? [];
+    const { socket, key } = connection;
+    connection.user = null;
+    let idle = this.#idle.get(key);
     if (
       this.#stopped ||
       socket.destroyed ||
       !socket.writable ||
-      idle.length >= this.#options.maxIdlePerDyno
+      (idle !== undefined && idle.length >= this.#options.maxIdlePerDyno)
     ) {
       socket.destroy();
       return;
     }
-    const drop = (): void => {
-      entry.forget();
-      socket.destroy();
-    };
-    // Whatever a dyno says unasked is part of no answer; its end, or a failure, only means a new connection next time.
-    const events = ['data', 'end', 'error', 'close'] as const;
-    const cancel = this.#options.clock.after(this.#options.keepAliveMs, drop);
-    const entry = {
-      socket,
-      forget: () => {
-        cancel();
-        for (const event of events) socket.off(event, drop);
-        const list = this.#idle.get(key);
-        const at = list?.indexOf(entry) ?? -1;
-        if (list && at !== -1) list.splice(at, 1);
-        if (list?.length === 0) this.#idle.delete(key);
-      },
-    };
-    for (const event of events) socket.on(event, drop);
-    socket.on('error', ignoreError);
-    idle.push(entry);
-    this.#idle.set(key, idle);
-    socket.resume();
+    if (idle === undefined) {
+      idle = [];
+      this.#idle.set(key, idle);
+    }
+    idle.push(connection);
+    connection.onIdleOver = this.#forget;
+    this.#keepAlive.set(connection.deadline);
+    if (socket.isPaused()) socket.resume();
   }
 
   /** Closes the idle connections to dynos that are no longer routed to; those at work go on. */
   retain(dynos: readonly RoutableDyno[]): void {
     const kept = new Set(dynos.map(keyOf));
-    for (const [key, entries] of [...this.#idle]) {
+    for (const [key, idle] of [...this.#idle]) {
       if (kept.has(key)) continue;
-      for (const entry of [...entries]) {
-        entry.forget();
-        entry.socket.destroy();
-      }
+      this.#idle.delete(key);
+      for (const connection of idle) connection.socket.destroy();
     }
   }
 
   stop(): void {
     this.#stopped = true;
     this.retain([]);
+    this.#keepAlive.stop();
   }
 
-  #takeIdle(key: string): Socket | null {
-    // The youngest one is the least likely to be closed by the dyno at this very moment.
-    for (let entry = this.#idle.get(key)?.at(-1); entry; entry = this.#idle.get(key)?.at(-1)) {
-      entry.forget();
-      if (!entry.socket.destroyed && entry.socket.writable) {
-        entry.socket.off('error', ignoreError);
-        return entry.socket;
+  /** Those that are not quarantined. */
+  #usable(dynos: readonly RoutableDyno[]): readonly RoutableDyno[] {
+    if (this.#quarantine.size === 0) return dynos;
+    const now = this.#options.clock.now().getTime();
+    for (const [key, until] of this.#quarantine) {
+      if (until <= now) this.#quarantine.delete(key);
+    }
+    return dynos.filter((dyno) => !this.#quarantine.has(keyOf(dyno)));
+  }
+
+  async #dialOneOf(
+    left: RoutableDyno[],
+    first: number,
+    options: { reuse: boolean; signal: AbortSignal },
+  ): Promise<ConnectOutcome> {
+    const { clock, random, maxAttempts, quarantineMs } = this.#options;
+    let failed: ConnectOutcome = { kind: 'aborted' };
+    for (let attempt = 0; attempt < maxAttempts && left.length > 0; attempt++) {
+      const [dyno] = left.splice(attempt === 0 ? first : Math.floor(random() * left.length), 1);
+      if (!dyno) break;
+      const kept = options.reuse ? this.#takeIdle(dyno) : null;
+      if (kept !== null) return { kind: 'connected', connection: kept };
+      const startedAt = clock.now().getTime();
+      const result = await this.#dial(dyno, options.signal);
+      const connectMs = clock.now().getTime() - startedAt;
+      if (result === 'aborted') return { kind: 'aborted' };
+      if (typeof result !== 'string') {
+        return { kind: 'connected', connection: new DynoConnection(dyno, keyOf(dyno), result, connectMs) };
       }
+      this.#quarantine.set(keyOf(dyno), clock.now().getTime() + quarantineMs);
+      failed = { kind: 'failed', code: result, dyno, connectMs };
+    }
+    return failed;
+  }
+
+  #takeIdle(dyno: RoutableDyno): DynoConnection | null {
+    const idle = this.#idle.get(keyOf(dyno));
+    // The youngest one is the least likely to be closed by the dyno at this very moment.
+    for (let connection = idle?.pop(); connection !== undefined; connection = idle?.pop()) {
+      connection.deadline.clear();
+      connection.onIdleOver = null;
+      if (connection.socket.destroyed || !connection.socket.writable) continue;
+      connection.reused = true;
+      connection.connectMs = 0;
+      connection.dyno = dyno;
+      return connection;
     }
     return null;
   }
+
+  readonly #forget = (connection: DynoConnection): void => {
+    const idle = this.#idle.get(connection.key);
+    const at = idle?.lastIndexOf(connection) ?? -1;
+    if (at !== -1) idle?.splice(at, 1);
+  };
 
   #dial(dyno: RoutableDyno, signal: AbortSignal): Promise<Socket | 'H19' | 'H21' | 'aborted'> {
     return new Promise((resolve) => {
@@ -178,9 +185,4 @@ export class DynoConnections {
 /** A dyno that comes back at another address is another one to connect to. */
 function keyOf(dyno: RoutableDyno): string {
   return `${dyno.id} ${dyno.endpoint.host} ${dyno.endpoint.port}`;
-}
-
-/** `drop` has dealt with it; without a listener Node would end the process. */
-function ignoreError(): void {
-  return undefined;
 }

@@ -21,6 +21,7 @@ export type RouterErrorCode =
   | 'H28'
   | 'H80'
   | 'H81'
+  | 'H82'
   | 'H99';
 
 export type RouterErrorLevel = 'error' | 'warning' | 'info';
@@ -56,6 +57,7 @@ const ERRORS: Record<RouterErrorCode, Omit<RouterError, 'code'>> = {
   H28: { desc: 'Client Connection Idle', level: 'warning', status: 499 },
   H80: { desc: 'Maintenance mode', level: 'info', status: 503 },
   H81: { desc: 'Blank app', level: 'info', status: 503 },
+  H82: { desc: "You've used up your dyno hour pool", level: 'info', status: 503 },
   H99: { desc: 'Platform error', level: 'error', status: 503 },
 };
 
@@ -68,7 +70,7 @@ export function routerError(
 
 /** `HTTP restriction: <what>`: the dyno's answer breaks a limit of "HTTP Routing". */
 export function httpRestriction(
-  what: 'invalid content length' | 'oversized cookie' | 'oversized header',
+  what: 'invalid content length' | 'oversized cookie' | 'oversized header' | 'oversized status line',
 ): RouterError {
   return routerError('H25', { desc: `${ERRORS.H25.desc}: ${what}` });
 }
@@ -171,6 +173,14 @@ function pageText(error: RouterError, appName: string): PageText {
         lines: [
           'This app exists, but no code has been deployed to it yet.',
           'Deploy with “git push heroku main”, then reload this page.',
+        ],
+      };
+    case 'H82':
+      return {
+        title: 'Asleep until next month',
+        lines: [
+          'The dyno hours of this month are used up, so that this application sleeps until the next one begins.',
+          `If it is yours: “heroku ps --app ${appName}” shows the hours, “heroku ps:type web=basic --app ${appName}” lets it run without them.`,
         ],
       };
     case 'H25':

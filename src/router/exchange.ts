@@ -1,7 +1,11 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { STATUS_CODES } from 'node:http';
 import { sleep, type Clock } from '../lib/clock';
-import type { DynoConnection, DynoConnections } from './dyno-connections';
+import type { Activity, AppActivity } from './activity';
+import type { ClientEvents, ClientExchange } from './client';
+import { Deadline, type Deadlines } from './deadlines';
+import type { DynoConnection } from './dyno-connection';
+import type { ConnectOutcome, DynoConnections } from './dyno-connections';
+import { DynoRequest, type DynoEvents } from './dyno-request';
 import {
   badRequest,
   errorAnswer,
@@ -11,22 +15,21 @@ import {
   type Answer,
   type RouterError,
 } from './errors';
-import type { Forwarder } from './forward';
-import type { Activity, AppActivity } from './activity';
 import { admit, type Admission, type Gate } from './gate';
 import {
-  announcesBody,
   clientResponseHeaders,
-  dynoRequestHeaders,
-  listOf,
-  pairsOf,
-  switchingProtocolsHead,
+  dynoRequestHead,
+  endToEndTrailers,
+  interimHeaders,
+  switchingProtocolsHeaders,
+  type Forwarded,
 } from './headers';
 import { formatLogLine } from './log-line';
 import type { AppRoutes } from './protocol';
 import { clientAddressOf, readRequestHead, type RequestHead } from './request-head';
 import type { RouteIndex } from './route-table';
-import { tunnel, type UpgradeClient } from './upgrade';
+import { affineDyno, affinityCookie } from './session-affinity';
+import { tunnel, type TunnelSide } from './upgrade';
 
 /** Milliseconds. Values and their meaning: Dev Center "HTTP Routing" (timeouts) and "Error Codes". */
 export interface RouterTimeouts {
@@ -57,7 +60,10 @@ export interface ExchangeContext {
   gate: Gate;
   activity: Activity;
   connections: DynoConnections;
-  forwarder: Forwarder;
+  /** From the whole request sent to the first byte back. */
+  firstByte: Deadlines;
+  /** Between two bytes of either side. */
+  idle: Deadlines;
   index: () => RouteIndex;
   draining: () => boolean;
   /** Counts a request of the app; false when it already has as many as it may (H11). */
@@ -66,9 +72,9 @@ export interface ExchangeContext {
   log: (appId: string, at: Date, text: string) => void;
   /** Its log line is written; bytes of an answer may still be on their way. */
   ended: (exchange: Exchange) => void;
+  /** A bug of ours came to light in this exchange. */
+  failed: (exchange: Exchange, error: unknown) => void;
 }
-
-export type Expectation = 'none' | 'continue' | 'unsupported';
 
 /** Repeating these does no harm (RFC 9110 §9.2.2), so one may be sent over a connection that is perhaps just closing. */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
@@ -80,17 +86,12 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
  * (its body as it comes), *awaited* (first byte), then *relayed* until the last byte, or *tunnelled* after a 101. Each
  * phase has its own time limit. It ends once, in `#finish`, which writes the log line.
  */
-export class Exchange {
+export class Exchange implements ClientEvents, DynoEvents {
   readonly #context: ExchangeContext;
-  readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
-  readonly #upgrade: UpgradeClient | null;
-  readonly #expectation: Expectation;
-  readonly #clientSocket: Socket;
+  readonly #client: ClientExchange;
   readonly #head: RequestHead;
   readonly #startedAt: Date;
-  readonly #bytesBefore: number;
-  readonly #over = new AbortController();
+  readonly #deadline = new Deadline(() => this.#late());
 
   #app: AppRoutes | null = null;
   #entered = false;
@@ -99,49 +100,35 @@ export class Exchange {
   /** It waited for a dyno that slept. */
   #woke = false;
   #continued = false;
+  /** A kept connection will do. */
+  #reuse: boolean;
+  #bootDeadline: number | null = null;
+  #connectDeadline: number | null = null;
   #connection: DynoConnection | null = null;
+  #dynoRequest: DynoRequest | null = null;
   #dynoName: string | null = null;
   #connectMs: number | null = null;
   #connectedAtMs: number | null = null;
-  #lastActivityMs = 0;
-  #cancelTimer: () => void = () => undefined;
-  #tunnelling = false;
+  #status: number | null = null;
+  /** Whose turn it is, which says who is late. */
+  #awaited: 'request' | 'first byte' | 'answer' = 'request';
+  #tunnel: TunnelSide[] | null = null;
+  #over: AbortController | null = null;
   #done = false;
 
-  constructor(
-    context: ExchangeContext,
-    client: {
-      request: IncomingMessage;
-      response: ServerResponse;
-      upgrade: UpgradeClient | null;
-      expectation: Expectation;
-    },
-  ) {
+  constructor(context: ExchangeContext, client: ClientExchange) {
     this.#context = context;
-    this.#request = client.request;
-    this.#response = client.response;
-    this.#upgrade = client.upgrade;
-    this.#expectation = client.expectation;
-    this.#clientSocket = client.request.socket;
+    this.#client = client;
     this.#startedAt = context.clock.now();
-    this.#bytesBefore = this.#clientSocket.bytesWritten;
-    const { method = 'GET', url = '/', httpVersion, rawHeaders } = client.request;
-    this.#head = readRequestHead(
-      { method, url, httpVersion, rawHeaders },
-      clientAddressOf(this.#clientSocket.remoteAddress),
-    );
+    this.#head = readRequestHead(client.head, clientAddressOf(client.remoteAddress));
+    this.#reuse = this.#repeatable;
   }
 
-  /** Resolves once the request is with a dyno or answered; the rest happens by events. */
-  async run(): Promise<void> {
-    this.#response.on('close', () => {
-      if (this.#response.writableFinished || this.#tunnelling) return;
-      this.#connection?.socket.destroy();
-      this.#finish(routerError('H27'), 499);
-    });
-    // The end of the response says all there is to know.
-    this.#response.on('error', () => this.#clientSocket.destroy());
-    if (this.#context.draining()) this.#response.shouldKeepAlive = false;
+  /** Everything further happens by events. */
+  run(): void {
+    const client = this.#client;
+    client.start(this);
+    if (this.#context.draining() || this.#head.fault !== null) client.closeAfterwards();
     const app = this.#context.index().find(this.#head.hostname);
     if (!app) {
       this.#answer(
@@ -154,124 +141,96 @@ export class Exchange {
     }
     this.#app = app;
     if (this.#head.fault !== null) this.#fail(badRequest(this.#head.fault));
-    else if (this.#expectation === 'unsupported') {
+    else if (this.#head.expectation === 'unsupported') {
       this.#fail(badRequest('unsupported expect header value'));
-    } else await this.#dispatch(app.app_id);
-  }
-
-  /** The client's body turned out to be no HTTP. */
-  bodyBroken(): void {
-    // Answered early, and the rest of the body was only being read off.
-    if (this.#done) this.#clientSocket.destroy();
-    this.#connection?.socket.destroy();
-    this.#fail(badRequest('bad chunk'));
+    } else this.#dispatch(app.app_id);
   }
 
   /** The router itself failed. */
   brokenDown(): void {
-    this.#connection?.socket.destroy();
+    this.#dynoRequest?.destroy();
     this.#fail(routerError('H99'));
   }
 
   /** The router stops and cannot wait any longer. */
   forceClose(): void {
-    this.#connection?.socket.destroy();
+    this.#dynoRequest?.destroy();
     this.#finish(routerError('H24'), null);
-    this.#clientSocket.destroy();
+    this.#client.destroy();
   }
 
   /** The app to which it has become a tunnel. */
   get tunnelTo(): string | null {
-    return this.#tunnelling && !this.#done ? (this.#app?.app_id ?? null) : null;
+    return this.#tunnel !== null && !this.#done ? (this.#app?.app_id ?? null) : null;
   }
 
   /** For a tunnel that would never end by itself: the router stops, or the dyno sleeps. */
   closeTunnel(): void {
-    if (!this.#tunnelling) return;
-    this.#connection?.socket.destroy();
-    this.#clientSocket.destroySoon();
+    if (this.#tunnel === null) return;
+    const [client, dyno] = this.#tunnel;
+    dyno?.socket.destroy();
+    client?.socket.destroySoon();
   }
 
-  async #dispatch(appId: string): Promise<void> {
-    const { clock, timeouts, connections } = this.#context;
-    const signal = this.#over.signal;
-    let reuse = this.#repeatable;
-    let bootDeadline: number | null = null;
-    let connectDeadline: number | null = null;
-    while (!this.#done) {
-      const app = this.#context.index().app(appId);
-      if (!app) {
-        // Destroyed while the request was held.
-        this.#answer(noSuchAppAnswer(this.#head.hostname, this.#head.accept));
-        this.#finish(null, 404);
+  #dispatch(appId: string): void {
+    if (this.#done) return;
+    const app = this.#context.index().app(appId);
+    if (!app) {
+      // Destroyed while the request was held.
+      this.#status = 404;
+      this.#answer(noSuchAppAnswer(this.#head.hostname, this.#head.accept));
+      this.#finish(null, 404);
+      return;
+    }
+    this.#app = app;
+    const parked = this.#context.activity.isParked(appId);
+    const admission: Admission = parked ? { kind: 'hold', wake: false } : admit(app);
+    if (admission.kind !== 'refuse') this.#countIn(appId);
+    switch (admission.kind) {
+      case 'refuse':
+        this.#fail(routerError(admission.code));
         return;
-      }
-      this.#app = app;
-      const parked = this.#context.activity.isParked(appId);
-      const admission: Admission = parked ? { kind: 'hold', wake: false } : admit(app);
-      if (admission.kind !== 'refuse') this.#countIn(appId);
-      const now = clock.now().getTime();
-      switch (admission.kind) {
-        case 'refuse':
-          this.#fail(routerError(admission.code));
+      case 'hold':
+        this.#guard(this.#hold(appId, admission.wake));
+        return;
+      case 'dispatch': {
+        if (!this.#entered && !this.#context.enter(app)) {
+          // More waited for the wake than a dyno takes at a time: they go on one by one, latecomers behind them.
+          if (this.#woke || this.#context.gate.waiting(appId) > 0) this.#guard(this.#hold(appId, false));
+          else this.#fail(routerError('H11'));
           return;
-        case 'hold': {
-          bootDeadline ??= now + timeouts.bootMs;
-          this.#woke ||= admission.wake;
-          await this.#hold(appId, admission.wake, bootDeadline - now);
-          break;
         }
-        case 'dispatch': {
-          if (!this.#entered && !this.#context.enter(app)) {
-            // More waited for the wake than a dyno takes at a time: they go on one by one, latecomers behind them.
-            if (!this.#woke && this.#context.gate.waiting(appId) === 0) {
-              this.#fail(routerError('H11'));
-              return;
-            }
-            bootDeadline ??= now + timeouts.bootMs;
-            await this.#hold(appId, false, bootDeadline - now);
-            break;
-          }
-          this.#entered = true;
-          const outcome = await connections.connect(admission.dynos, { reuse, signal });
-          switch (outcome.kind) {
-            case 'aborted':
-              return;
-            case 'failed':
-              this.#dynoName = outcome.dyno.name;
-              this.#connectMs = outcome.connectMs;
-              this.#fail(routerError(outcome.code));
-              return;
-            case 'quarantined':
-              connectDeadline ??= now + timeouts.connectBudgetMs;
-              if (now >= connectDeadline) {
-                this.#fail(routerError('H99'));
-                return;
-              }
-              await this.#pause(Math.min(outcome.retryInMs, QUARANTINE_LOOK_MS, connectDeadline - now));
-              break;
-            case 'connected':
-              if ((await this.#send(outcome.connection)) === 'over') return;
-              // The dyno had closed the kept connection: once more over a fresh one.
-              reuse = false;
-              break;
-          }
-          break;
-        }
+        this.#entered = true;
+        const exchange = this; // eslint-disable-line @typescript-eslint/no-this-alias -- for the getter
+        const outcome = this.#context.connections.connect(admission.dynos, {
+          reuse: this.#reuse,
+          prefer: app.session_affinity ? affineDyno(this.#head.rawHeaders) : null,
+          // Made only for a request that has to wait.
+          get signal() {
+            return exchange.#signal;
+          },
+        });
+        if (outcome instanceof Promise) this.#guard(outcome.then((it) => this.#connected(appId, it)));
+        else this.#connected(appId, outcome);
       }
     }
   }
 
-  /** Waits at the gate until the app's routes change or a place is free; answers for it if that takes too long. */
-  async #hold(appId: string, wake: boolean, timeoutMs: number): Promise<void> {
+  /** Waits at the gate until the app's routes change or a place is free, and then looks again. */
+  async #hold(appId: string, wake: boolean): Promise<void> {
+    this.#woke ||= wake;
+    const { clock, timeouts, gate } = this.#context;
+    const now = clock.now().getTime();
+    this.#bootDeadline ??= now + timeouts.bootMs;
     const { requestId, method, path, fwd } = this.#head;
-    const release = await this.#context.gate.wait(
+    const release = await gate.wait(
       appId,
       { requestId, method, path, fwd: fwd.join(','), at: this.#startedAt },
-      { wake, timeoutMs: Math.max(0, timeoutMs), signal: this.#over.signal },
+      { wake, timeoutMs: Math.max(0, this.#bootDeadline - now), signal: this.#signal },
     );
     if (release === 'timeout') this.#fail(routerError('H20'));
     else if (release === 'full') this.#fail(routerError('H11'));
+    this.#dispatch(appId);
   }
 
   /** From now on the app is not put to sleep on account of this request. */
@@ -279,7 +238,6 @@ export class Exchange {
     if (this.#activity !== null) return;
     this.#activity = this.#context.activity.of(appId);
     this.#activity.inFlight += 1;
-    this.#activity.lastAtMs = this.#context.clock.now().getTime();
   }
 
   #countOut(): void {
@@ -289,196 +247,265 @@ export class Exchange {
     this.#activity = null;
   }
 
-  /** Waits, but not beyond the end of this exchange. */
-  async #pause(delayMs: number): Promise<void> {
-    try {
-      await sleep(this.#context.clock, delayMs, this.#over.signal);
-    } catch (error) {
-      // Only the end of the exchange ends the wait early, and `#dispatch` looks for that next.
-      if (!this.#over.signal.aborted) throw error;
+  #connected(appId: string, outcome: ConnectOutcome): void {
+    switch (outcome.kind) {
+      case 'aborted':
+        return;
+      case 'failed':
+        this.#dynoName = outcome.dyno.name;
+        this.#connectMs = outcome.connectMs;
+        this.#fail(routerError(outcome.code));
+        return;
+      case 'quarantined': {
+        const { clock, timeouts } = this.#context;
+        const now = clock.now().getTime();
+        this.#connectDeadline ??= now + timeouts.connectBudgetMs;
+        if (now >= this.#connectDeadline) {
+          this.#fail(routerError('H99'));
+          return;
+        }
+        const delayMs = Math.min(outcome.retryInMs, QUARANTINE_LOOK_MS, this.#connectDeadline - now);
+        this.#guard(this.#pause(delayMs).then(() => this.#dispatch(appId)));
+        return;
+      }
+      case 'connected':
+        this.#send(outcome.connection);
     }
   }
 
-  get #hasBody(): boolean {
-    return announcesBody(this.#head.headers);
+  /** Waits, but not beyond the end of this exchange. */
+  async #pause(delayMs: number): Promise<void> {
+    const signal = this.#signal;
+    try {
+      await sleep(this.#context.clock, delayMs, signal);
+    } catch (error) {
+      // Only the end of the exchange ends the wait early, and `#dispatch` looks for that next.
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  #guard(waiting: Promise<void>): void {
+    waiting.catch((error: unknown) => this.#context.failed(this, error));
+  }
+
+  /** Aborted when the exchange is over. */
+  get #signal(): AbortSignal {
+    this.#over ??= new AbortController();
+    if (this.#done) this.#over.abort();
+    return this.#over.signal;
   }
 
   get #repeatable(): boolean {
-    return this.#upgrade === null && IDEMPOTENT.has(this.#head.method) && !this.#hasBody;
+    return IDEMPOTENT.has(this.#head.method) && !this.#client.hasBody && !this.#client.upgradable;
   }
 
-  /** 'again' when nothing of it reached the dyno and it can be repeated. */
-  #send(connection: DynoConnection): Promise<'over' | 'again'> {
-    const { clock, timeouts, forwarder, connections } = this.#context;
+  #send(connection: DynoConnection): void {
+    const { clock, connections } = this.#context;
+    const client = this.#client;
     if (this.#done) {
       connections.release(connection);
-      return Promise.resolve('over');
+      return;
     }
-    const hasBody = this.#upgrade === null && this.#hasBody;
-    const repeatable = this.#repeatable;
     this.#connection = connection;
     this.#dynoName = connection.dyno.name;
     this.#connectMs = connection.connectMs;
     this.#connectedAtMs = clock.now().getTime();
-    if (this.#expectation === 'continue' && !this.#continued) {
+    if (this.#head.expectation === 'continue' && !this.#continued) {
       // Only now is the body wanted (Dev Center "HTTP Routing": the router answers Expect itself).
       this.#continued = true;
-      this.#response.writeContinue();
+      client.writeInterim(100, 'Continue', []);
     }
-    this.#touch();
-    this.#watchIdle(() => (connection.socket.writableLength > 0 ? 'H15' : 'H28'));
-    return new Promise((resolve) => {
-      forwarder.send(
-        this.#request,
-        this.#response,
-        connection,
-        { path: this.#head.path, headers: this.#dynoHeaders(), hasBody },
-        {
-          onProgress: () => this.#touch(),
-          onSent: () => {
-            if (this.#done) return;
-            this.#cancelTimer();
-            this.#cancelTimer = clock.after(timeouts.firstByteMs, () => {
-              connection.socket.destroy();
-              this.#fail(routerError('H12'));
-            });
-          },
-          onResponse: (response) => {
-            resolve('over');
-            this.#relay(response, connection);
-          },
-          onUpgrade: (response, socket, early) => {
-            resolve('over');
-            this.#switchProtocols(response, socket, early);
-          },
-          onError: (error, answered) => {
-            if (connection.reused && repeatable && !answered && error.code === 'H13' && !this.#done) {
-              this.#cancelTimer();
-              this.#connection = null;
-              resolve('again');
-              return;
-            }
-            this.#fail(error);
-            resolve('over');
-          },
-        },
-        () => connections.release(connection),
-      );
-    });
-  }
-
-  #dynoHeaders(): Record<string, string | string[]> {
-    return dynoRequestHeaders(this.#head.headers, {
-      fwd: this.#head.fwd,
-      proto: 'http',
-      port: this.#clientSocket.localPort ?? 80,
-      requestId: this.#head.requestId,
+    const body = !client.hasBody ? 'none' : this.#head.contentLength === null ? 'chunked' : 'counted';
+    const forwarded: Forwarded = {
+      proto: client.tls === null ? 'http' : 'https',
+      port: client.localPort,
       startedAtMs: this.#startedAt.getTime(),
-      host: this.#head.host,
-      upgrade: this.#upgrade === null ? null : listOf(this.#head.headers, 'upgrade').join(', '),
-    });
-  }
-
-  /** By events rather than pipeline(): which side is idle, and the trailers, are seen only so. */
-  #relay(from: IncomingMessage, connection: DynoConnection): void {
-    if (this.#done) {
-      connection.socket.destroy();
-      return;
-    }
-    const to = this.#response;
-    const status = from.statusCode ?? 502;
-    if (this.#woke) this.#context.gate.answered(this.#app?.app_id ?? '');
-    this.#cancelTimer();
-    this.#touch();
-    this.#watchIdle(() => (to.writableNeedDrain ? 'H28' : 'H15'));
-    if (this.#context.draining()) to.shouldKeepAlive = false;
-    to.writeHead(status, from.statusMessage, clientResponseHeaders(pairsOf(from.rawHeaders), status));
-    // An event stream may say nothing for a while: its head goes at once.
-    to.flushHeaders();
-    const interrupted = (): void => {
-      connection.socket.destroy();
-      this.#fail(routerError('H18'));
+      body,
+      upgrade: client.upgradable,
     };
-    from.on('data', (chunk: Buffer) => {
-      this.#touch();
-      if (!to.write(chunk)) from.pause();
-    });
-    to.on('drain', () => {
-      this.#touch();
-      from.resume();
-    });
-    from.on('error', interrupted);
-    from.on('aborted', interrupted);
-    from.on('end', () => {
-      if (this.#done) return;
-      if (from.rawTrailers.length > 0) to.addTrailers(pairsOf(from.rawTrailers));
-      to.end();
-      // An early answer: what is left of the request concerns nobody, and the connection is of no more use.
-      if (!this.#request.complete && this.#upgrade === null) {
-        connection.socket.destroy();
-        this.#linger();
-      }
-    });
-    to.on('finish', () => this.#finish(null, status));
+    this.#dynoRequest = new DynoRequest(
+      connection,
+      {
+        text: dynoRequestHead(this.#head, forwarded),
+        method: this.#head.method,
+        body,
+        upgrade: client.upgradable,
+      },
+      this,
+      this.#release,
+    );
+    this.#awaited = 'request';
+    if (body !== 'none') this.#touch();
+    this.#dynoRequest.start();
+    client.resume();
   }
 
-  #switchProtocols(from: IncomingMessage, dynoSocket: Socket, early: Buffer): void {
-    if (this.#done || this.#upgrade === null) {
-      dynoSocket.destroy();
-      // A 101 that nobody asked for.
-      this.#fail(routerError('H17'));
-      return;
-    }
-    this.#cancelTimer();
-    this.#tunnelling = true;
-    const client = this.#upgrade.takeOver();
-    client.socket.write(switchingProtocolsHead(from.statusMessage, pairsOf(from.rawHeaders)), 'latin1');
+  readonly #release = (connection: DynoConnection): void => this.#context.connections.release(connection);
+
+  // The client's events.
+
+  onBody(chunk: Buffer): void {
+    if (this.#done || this.#dynoRequest === null) return;
+    this.#touch();
+    if (!this.#dynoRequest.write(chunk)) this.#client.pause();
+  }
+
+  onBodyEnd(rawTrailers: readonly string[]): void {
+    if (!this.#done) this.#dynoRequest?.end(endToEndTrailers(rawTrailers));
+  }
+
+  onBodyBroken(): void {
+    this.#dynoRequest?.destroy();
+    this.#fail(badRequest('bad chunk'));
+  }
+
+  onFinish(): void {
+    this.#finish(null, this.#status);
+  }
+
+  onAbort(): void {
+    if (this.#done) return;
+    this.#dynoRequest?.destroy();
+    this.#finish(routerError('H27'), 499);
+  }
+
+  onDrain(): void {
+    if (this.#done) return;
+    this.#touch();
+    this.#dynoRequest?.resume();
+  }
+
+  // The dyno's events.
+
+  onDynoDrain(): void {
+    if (this.#done) return;
+    this.#touch();
+    this.#client.resume();
+  }
+
+  onSent(): void {
+    if (this.#done || this.#awaited !== 'request') return;
+    this.#awaited = 'first byte';
+    this.#context.firstByte.set(this.#deadline);
+  }
+
+  onInterim(status: number, statusMessage: string, rawHeaders: readonly string[]): void {
+    this.#awaited = 'answer';
+    this.#touch();
+    // The router's own word counts.
+    if (status === 100 && this.#continued) return;
+    this.#client.writeInterim(status, statusMessage, interimHeaders(rawHeaders, status));
+  }
+
+  onAnswer(status: number, statusMessage: string, rawHeaders: readonly string[]): void {
+    this.#awaited = 'answer';
+    this.#touch();
+    this.#status = status;
+    this.#tellAwake();
+    if (this.#context.draining()) this.#client.closeAfterwards();
+    this.#client.writeHead(
+      status,
+      statusMessage,
+      this.#withAffinity(clientResponseHeaders(rawHeaders, status)),
+    );
+  }
+
+  onAnswerBody(chunk: Buffer): void {
+    this.#touch();
+    if (!this.#client.write(chunk)) this.#dynoRequest?.pause();
+  }
+
+  onAnswerPause(): void {
+    // An event stream may say nothing for a while: what there is goes at once.
+    this.#client.flush();
+    if (this.#client.needsDrain) this.#dynoRequest?.pause();
+  }
+
+  onAnswerEnd(rawTrailers: readonly string[]): void {
+    this.#dynoRequest = null;
+    this.#client.end(endToEndTrailers(rawTrailers));
+  }
+
+  onUpgrade(statusMessage: string, rawHeaders: readonly string[], dyno: TunnelSide): void {
+    this.#deadline.clear();
+    const headers = this.#withAffinity(switchingProtocolsHeaders(rawHeaders));
+    const client = this.#client.takeOver(statusMessage, headers);
+    this.#tunnel = [client, dyno];
+    this.#tellAwake();
     const { clock, timeouts } = this.#context;
     const activity = this.#activity;
-    // Only bytes keep the app awake from here on.
+    // Only its bytes keep the app awake from here on.
     this.#countOut();
     const onBytes = (nowMs: number): void => {
       if (activity !== null) activity.lastAtMs = nowMs;
     };
-    if (this.#woke) this.#context.gate.answered(this.#app?.app_id ?? '');
-    void tunnel(client, { socket: dynoSocket, early }, { clock, idleMs: timeouts.idleMs, onBytes }).then(
-      (end) => {
+    this.#guard(
+      tunnel(client, dyno, { clock, idleMs: timeouts.idleMs, onBytes }).then((end) => {
         if (end === 'idle') this.#finish(routerError('H15'), 503);
         else this.#finish(null, 101);
-      },
+      }),
     );
   }
 
-  #touch(): void {
-    this.#lastActivityMs = this.#context.clock.now().getTime();
-    if (this.#activity !== null) this.#activity.lastAtMs = this.#lastActivityMs;
+  onDynoError(error: RouterError, answered: boolean): void {
+    const again =
+      this.#connection?.reused === true && this.#reuse && !answered && error.code === 'H13' && !this.#done;
+    if (!again || this.#app === null) {
+      this.#fail(error);
+      return;
+    }
+    // The dyno had closed the kept connection: once more over a fresh one.
+    this.#deadline.clear();
+    this.#reuse = false;
+    this.#connection = null;
+    this.#dynoRequest = null;
+    this.#dispatch(this.#app.app_id);
   }
 
-  #watchIdle(culprit: () => 'H15' | 'H28'): void {
-    this.#cancelTimer();
-    const { clock, timeouts } = this.#context;
-    const left = this.#lastActivityMs + timeouts.idleMs - clock.now().getTime();
-    this.#cancelTimer = clock.after(Math.max(1, left), () => {
-      if (this.#lastActivityMs + timeouts.idleMs > clock.now().getTime()) {
-        this.#watchIdle(culprit);
-        return;
-      }
-      const code = culprit();
-      this.#connection?.socket.destroy();
-      this.#fail(routerError(code));
-    });
+  /** Names the dyno in a cookie, unless the client's own does already. */
+  #withAffinity(headers: string[]): string[] {
+    const dynoId = this.#connection?.dyno.id;
+    if (this.#app?.session_affinity !== true || dynoId === undefined) return headers;
+    if (affineDyno(this.#head.rawHeaders) !== dynoId) headers.push('Set-Cookie', affinityCookie(dynoId));
+    return headers;
+  }
+
+  /** The first byte after a wake. */
+  #tellAwake(): void {
+    if (this.#woke && this.#app !== null) this.#context.gate.answered(this.#app.app_id);
+  }
+
+  #touch(): void {
+    if (this.#awaited !== 'first byte') this.#context.idle.set(this.#deadline);
+  }
+
+  #late(): void {
+    let code: 'H12' | 'H15' | 'H28';
+    switch (this.#awaited) {
+      case 'request':
+        code = (this.#dynoRequest?.unsent ?? 0) > 0 ? 'H15' : 'H28';
+        break;
+      case 'first byte':
+        code = 'H12';
+        break;
+      case 'answer':
+        code = this.#client.needsDrain ? 'H28' : 'H15';
+        break;
+    }
+    this.#dynoRequest?.destroy();
+    this.#fail(routerError(code));
   }
 
   #fail(error: RouterError): void {
     if (this.#done) return;
     const app = this.#app;
-    if (this.#response.headersSent || error.status === 499 || app === null) {
+    this.#finish(error, error.status);
+    if (this.#client.answering || error.status === 499 || app === null) {
       // Nothing can be said any more: only a cut connection tells the client that this was not all.
-      this.#finish(error, error.status);
-      this.#clientSocket.destroy();
+      this.#client.flush();
+      this.#client.destroy();
       return;
     }
-    this.#finish(error, error.status);
     this.#answer(
       errorAnswer(
         error,
@@ -489,10 +516,9 @@ export class Exchange {
   }
 
   #answer(answer: Answer): void {
-    const response = this.#response;
-    if (response.headersSent || response.destroyed) return;
-    if (!this.#request.complete) response.shouldKeepAlive = false;
-    response.writeHead(answer.status, [
+    const client = this.#client;
+    if (client.answering) return;
+    client.writeHead(answer.status, STATUS_CODES[answer.status] ?? '', [
       'Content-Type',
       answer.contentType,
       'Content-Length',
@@ -500,27 +526,16 @@ export class Exchange {
       'Cache-Control',
       'no-cache, no-store',
     ]);
-    response.end(answer.body);
-    if (!this.#request.complete && this.#upgrade === null) this.#linger();
-  }
-
-  /** Reads on for a moment: closing at once would reset the connection and could cost the client its answer. */
-  #linger(): void {
-    const request = this.#request;
-    request.unpipe();
-    request.resume();
-    const cancel = this.#context.clock.after(this.#context.timeouts.lingerMs, () => {
-      if (!request.complete) this.#clientSocket.destroy();
-    });
-    request.once('close', cancel);
+    client.write(answer.body);
+    client.end();
   }
 
   /** The one end. `status` is what the log says; null with a null error = no line, there being no app. */
   #finish(error: RouterError | null, status: number | null): void {
     if (this.#done) return;
     this.#done = true;
-    this.#cancelTimer();
-    this.#over.abort();
+    this.#deadline.clear();
+    this.#over?.abort();
     this.#context.ended(this);
     const { clock } = this.#context;
     const app = this.#app;
@@ -528,8 +543,6 @@ export class Exchange {
     this.#countOut();
     if (this.#entered) this.#context.leave(app.app_id);
     const now = clock.now();
-    const dispatched = this.#connectedAtMs !== null;
-    const sent = this.#clientSocket.bytesWritten - this.#bytesBefore;
     this.#context.log(
       app.app_id,
       now,
@@ -544,8 +557,8 @@ export class Exchange {
         connectMs: this.#connectMs,
         serviceMs: this.#connectedAtMs === null ? null : now.getTime() - this.#connectedAtMs,
         status,
-        bytes: dispatched ? sent : null,
-        protocol: 'http',
+        bytes: this.#connectedAtMs === null ? null : this.#client.bytesWritten,
+        protocol: this.#client.tls === null ? 'http' : 'https',
       }),
     );
   }

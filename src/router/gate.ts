@@ -11,11 +11,12 @@ export type Admission =
   | { kind: 'hold'; wake: boolean }
   | { kind: 'refuse'; code: RouterErrorCode };
 
-/** What is to become of a request for this app (Dev Center "Error Codes": H80, H81, H14, H10, H20). */
+/** What is to become of a request for this app (Dev Center "Error Codes": H80, H81, H14, H82, H10, H20). */
 export function admit(app: AppRoutes): Admission {
   if (app.maintenance) return { kind: 'refuse', code: 'H80' };
   if (!app.has_code) return { kind: 'refuse', code: 'H81' };
   if (app.web_quantity === 0) return { kind: 'refuse', code: 'H14' };
+  if (app.quota_exhausted) return { kind: 'refuse', code: 'H82' };
   const dynos = app.dynos.filter(isRoutable);
   if (dynos.length > 0) return { kind: 'dispatch', dynos };
   const left = app.dynos.filter((dyno) => dyno.state !== 'down');
@@ -40,6 +41,9 @@ export interface WaitingRequest {
   at: Date;
 }
 
+/** What the daemon is told of wakes. */
+export type WakeNews = Extract<RouterMessage, { type: 'wake' | 'woken' }>;
+
 export type Release =
   /** A new table, or a place has become free: ask again. */
   'changed' | 'timeout' | 'full' | 'aborted';
@@ -47,7 +51,7 @@ export type Release =
 export interface GateOptions {
   clock: Clock;
   /** false when no daemon hears it; `daemonConnected` says it again. */
-  send: (message: RouterMessage) => boolean;
+  send: (message: WakeNews) => boolean;
   maxWaiting: number;
 }
 

@@ -1,158 +1,166 @@
 /**
- * Which headers pass the router, and which it adds (Dev Center "HTTP Routing", "Heroku headers"). Works on Node's
- * raw headers (name, value, name, value, …), so that case, order and repetition stay as they were sent.
+ * Which headers pass the router, and which it adds (Dev Center "HTTP Routing", "Heroku headers"). Works on flat lists
+ * (name, value, name, value, …), so that case, order and repetition stay as they were sent.
  */
+import { listValue, membersOf } from './header-list';
+import type { RequestHead } from './request-head';
 
 /** Of one connection only (RFC 9110 §7.6.1; the Proxy-* ones by RFC 2616 §13.5.1). */
-const HOP_BY_HOP = new Set([
+const HOP_BY_HOP = [
   'connection',
   'keep-alive',
   'proxy-authenticate',
   'proxy-authorization',
   'proxy-connection',
   'te',
+  // Only an announcement, which trailers do without. Node throws, from where nobody can catch it, for one on a message
+  // that is not chunked on this side, be it that its sender did not chunk it or that its receiver must not get chunks.
+  'trailer',
   'transfer-encoding',
   'upgrade',
-]);
+];
+
+/** What the dyno is told anew. The router has already said "100 Continue" itself. */
+const REPLACED = [
+  'host',
+  'content-length',
+  'expect',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-port',
+  'x-request-start',
+  'x-request-id',
+  'via',
+];
 
 /** A Connection header cannot talk the router out of these: routing and framing depend on them. */
 const NEVER_DROPPED = new Set(['host', 'content-length', 'content-type', 'date']);
 
 const VIA = '1.1 heroku-router';
 
-export type HeaderPairs = readonly [name: string, value: string][];
+/** Names in lower case. Most others are told apart by their length alone, which is what each request is spared. */
+class NameSet {
+  readonly #names: Set<string>;
+  readonly #lengths: boolean[] = [];
 
-export interface ForwardedFor {
-  /** Everything of X-Forwarded-For, the client last. */
-  fwd: readonly string[];
-  proto: 'http' | 'https';
-  port: number;
-  requestId: string;
-  startedAtMs: number;
-  /** Sent as Host. */
-  host: string;
-  /** Also of the client's Upgrade request: passed on for the dyno to take up. */
-  upgrade: string | null;
-}
-
-export function pairsOf(rawHeaders: readonly string[]): HeaderPairs {
-  const pairs: [string, string][] = [];
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    pairs.push([rawHeaders[i] as string, rawHeaders[i + 1] as string]);
+  constructor(names: readonly string[]) {
+    this.#names = new Set(names);
+    for (const name of names) this.#lengths[name.length] = true;
   }
-  return pairs;
+
+  has(name: string): boolean {
+    return this.#lengths[name.length] === true && this.#names.has(name.toLowerCase());
+  }
 }
 
-/** All values of one header, in order. `name` in lower case. */
-export function valuesOf(headers: HeaderPairs, name: string): string[] {
-  return headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
-}
+const NOT_TO_THE_DYNO = new NameSet([...HOP_BY_HOP, ...REPLACED]);
+const NOT_TO_THE_CLIENT = new NameSet([...HOP_BY_HOP, 'via']);
+/** RFC 9110 §6.5.1: what frames or routes a message cannot come behind it. */
+const NOT_IN_TRAILERS = new NameSet([
+  ...HOP_BY_HOP,
+  ...REPLACED,
+  'trailer',
+  'content-type',
+  'content-encoding',
+]);
 
-/** The members of a comma-separated header, trimmed, empty ones left out. */
-export function listOf(headers: HeaderPairs, name: string): string[] {
-  return valuesOf(headers, name)
-    .flatMap((value) => value.split(','))
-    .map((member) => member.trim())
-    .filter((member) => member !== '');
-}
-
-/** Whether a body follows this head (RFC 9112 §6). */
-export function announcesBody(headers: HeaderPairs): boolean {
-  return (
-    valuesOf(headers, 'transfer-encoding').length > 0 ||
-    valuesOf(headers, 'content-length').some((length) => Number(length) !== 0)
+/** The further headers that a Connection header makes hop-by-hop; null for none, as nearly always. */
+function nominated(connection: string | null): Set<string> | null {
+  if (connection === null || /^(keep-alive|close|upgrade)?$/i.test(connection)) return null;
+  return new Set(
+    membersOf(connection)
+      .map((name) => name.toLowerCase())
+      .filter((name) => !NEVER_DROPPED.has(name)),
   );
 }
 
-function endToEnd(headers: HeaderPairs): HeaderPairs {
-  const named = new Set(listOf(headers, 'connection').map((name) => name.toLowerCase()));
-  return headers.filter(([name]) => {
-    const key = name.toLowerCase();
-    return !HOP_BY_HOP.has(key) && (NEVER_DROPPED.has(key) || !named.has(key));
-  });
+export interface Forwarded {
+  proto: 'http' | 'https';
+  port: number;
+  startedAtMs: number;
+  body: 'none' | 'counted' | 'chunked';
+  /** The offer to change protocols goes along, for the dyno to take up. */
+  upgrade: boolean;
+}
+
+/** The head for the dyno. */
+export function dynoRequestHead(head: RequestHead, forwarded: Forwarded): string {
+  const { rawHeaders } = head;
+  const dropped = nominated(head.connection);
+  let text = `${head.method} ${head.path} HTTP/1.1\r\nHost: ${head.host}\r\n`;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    if (NOT_TO_THE_DYNO.has(name) || dropped?.has(name.toLowerCase()) === true) continue;
+    text += `${name}: ${rawHeaders[i + 1] as string}\r\n`;
+  }
+  if (forwarded.upgrade) text += `Connection: Upgrade\r\nUpgrade: ${membersOf(head.upgrade).join(', ')}\r\n`;
+  else text += 'Connection: keep-alive\r\n';
+  if (forwarded.body === 'chunked') text += 'transfer-encoding: chunked\r\n';
+  else if (head.contentLength !== null && !forwarded.upgrade)
+    text += `content-length: ${head.contentLength}\r\n`;
+  return (
+    `${text}X-Request-ID: ${head.requestId}\r\nX-Forwarded-For: ${head.fwd.join(', ')}\r\n` +
+    `X-Forwarded-Proto: ${forwarded.proto}\r\nX-Forwarded-Port: ${forwarded.port}\r\n` +
+    `X-Request-Start: ${forwarded.startedAtMs}\r\nVia: ${via(head.via)}\r\n\r\n`
+  );
 }
 
 /**
- * The head for the dyno as Node's client takes it: original names, several values as an array. The framing is said
- * anew, in the lower case in which http-proxy looks for it.
- */
-export function dynoRequestHeaders(
-  headers: HeaderPairs,
-  forwarded: ForwardedFor,
-): Record<string, string | string[]> {
-  const replaced = new Set([
-    'host',
-    'content-length',
-    // The router has already said "100 Continue" itself.
-    'expect',
-    'x-forwarded-for',
-    'x-forwarded-proto',
-    'x-forwarded-port',
-    'x-request-start',
-    'x-request-id',
-    'via',
-  ]);
-  const result = new Map<string, { name: string; values: string[] }>();
-  for (const [name, value] of endToEnd(headers)) {
-    const key = name.toLowerCase();
-    if (replaced.has(key)) continue;
-    const known = result.get(key);
-    if (known) known.values.push(value);
-    else result.set(key, { name, values: [value] });
-  }
-  // A null prototype, for a client may well send a header named `__proto__`.
-  const out = Object.create(null) as Record<string, string | string[]>;
-  out.Host = forwarded.host;
-  for (const { name, values } of result.values()) {
-    out[name] = values.length === 1 ? (values[0] as string) : values;
-  }
-  if (forwarded.upgrade === null) {
-    // Without it Node's client would say so itself, but http-proxy copies whatever it finds.
-    out.Connection = 'keep-alive';
-    if (valuesOf(headers, 'transfer-encoding').length > 0) out['transfer-encoding'] = 'chunked';
-    else {
-      const [length] = valuesOf(headers, 'content-length');
-      if (length !== undefined) out['content-length'] = length;
-    }
-  } else {
-    out.Connection = 'Upgrade';
-    out.Upgrade = forwarded.upgrade;
-  }
-  out['X-Request-ID'] = forwarded.requestId;
-  out['X-Forwarded-For'] = forwarded.fwd.join(', ');
-  out['X-Forwarded-Proto'] = forwarded.proto;
-  out['X-Forwarded-Port'] = String(forwarded.port);
-  out['X-Request-Start'] = String(forwarded.startedAtMs);
-  out.Via = [...listOf(headers, 'via'), VIA].join(', ');
-  return out;
-}
-
-/**
- * The dyno's head for the client, flat. A Server header is not added when the dyno has none: it would tell an app's
+ * The dyno's headers for the client. A Server header is not added when the dyno has none: it would tell an app's
  * visitors about the platform and nothing reads it.
  */
-export function clientResponseHeaders(headers: HeaderPairs, status: number): string[] {
+export function clientResponseHeaders(rawHeaders: readonly string[], status: number): string[] {
   const flat: string[] = [];
-  for (const [name, value] of endToEnd(headers)) {
-    const key = name.toLowerCase();
-    if (key === 'via') continue;
-    // A 204 has no Content-Length (RFC 9110 §8.6).
-    if (key === 'content-length' && status === 204) continue;
-    flat.push(name, value);
+  let dropped: Set<string> | null = null;
+  let passed: string | null = null;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    if (NOT_TO_THE_CLIENT.has(name)) {
+      const key = name.toLowerCase();
+      if (key === 'connection') dropped ??= nominated(listValue(rawHeaders, key));
+      else if (key === 'via') passed ??= listValue(rawHeaders, key);
+      continue;
+    }
+    flat.push(name, rawHeaders[i + 1] as string);
   }
-  flat.push('Via', [...listOf(headers, 'via'), VIA].join(', '));
+  flat.push('Via', via(passed));
+  // A 204 has no Content-Length (RFC 9110 §8.6), and a 1xx neither.
+  if (status < 200 || status === 204) (dropped ??= new Set()).add('content-length');
+  return dropped === null ? flat : without(flat, dropped);
+}
+
+/** Those of an interim answer (1xx), with Via in front: it has no body and often nothing but what the dyno says. */
+export function interimHeaders(rawHeaders: readonly string[], status: number): string[] {
+  const headers = clientResponseHeaders(rawHeaders, status);
+  return [...headers.splice(-2), ...headers];
+}
+
+/** The headers of a `101`: here Connection and Upgrade are the message. */
+export function switchingProtocolsHeaders(rawHeaders: readonly string[]): string[] {
+  const upgrade = membersOf(listValue(rawHeaders, 'upgrade')).join(', ');
+  return [...clientResponseHeaders(rawHeaders, 101), 'Connection', 'Upgrade', 'Upgrade', upgrade];
+}
+
+/** Trailers that may pass, either way. */
+export function endToEndTrailers(rawTrailers: readonly string[]): readonly string[] {
+  if (rawTrailers.length === 0) return rawTrailers;
+  const flat: string[] = [];
+  for (let i = 0; i + 1 < rawTrailers.length; i += 2) {
+    const name = rawTrailers[i] as string;
+    if (!NOT_IN_TRAILERS.has(name)) flat.push(name, rawTrailers[i + 1] as string);
+  }
   return flat;
 }
 
-/** The head of a `101`: here Connection and Upgrade are the message. */
-export function switchingProtocolsHead(statusMessage: string | undefined, headers: HeaderPairs): string {
-  const lines = [`HTTP/1.1 101 ${statusMessage ?? 'Switching Protocols'}`];
-  for (const [name, value] of endToEnd(headers)) {
-    // A 101 has no body, hence no framing (RFC 9110 §8.6).
-    if (name.toLowerCase() !== 'content-length' && name.toLowerCase() !== 'via')
-      lines.push(`${name}: ${value}`);
+function without(flat: readonly string[], names: ReadonlySet<string>): string[] {
+  const left: string[] = [];
+  for (let i = 0; i + 1 < flat.length; i += 2) {
+    const name = flat[i] as string;
+    if (!names.has(name.toLowerCase())) left.push(name, flat[i + 1] as string);
   }
-  lines.push('Connection: Upgrade', `Upgrade: ${listOf(headers, 'upgrade').join(', ')}`);
-  lines.push(`Via: ${[...listOf(headers, 'via'), VIA].join(', ')}`);
-  return `${lines.join('\r\n')}\r\n\r\n`;
+  return left;
+}
+
+function via(passed: string | null): string {
+  return passed === null ? VIA : [...membersOf(passed), VIA].join(', ');
 }

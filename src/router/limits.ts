@@ -31,7 +31,7 @@ export const DEFAULT_LIMITS: RouterLimits = {
   requestsPerDyno: 200,
   waitingPerApp: 1_000,
   connectAttempts: 10,
-  idleConnectionsPerDyno: 64,
+  idleConnectionsPerDyno: 200,
   bufferedLogLines: 10_000,
   logBatchLines: 100,
   logFlushMs: 50,

@@ -3,7 +3,8 @@ import type { RouterLogLine, RouterMessage } from './protocol';
 
 export interface LogShipperOptions {
   clock: Clock;
-  send: (message: RouterMessage) => boolean;
+  /** false when nobody takes it now. */
+  send: (message: Extract<RouterMessage, { type: 'log' }>) => boolean;
   flushMs: number;
   maxBatch: number;
   /** Lines kept while no daemon takes them; then the oldest go. */

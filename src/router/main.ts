@@ -10,6 +10,8 @@ export interface RouterConfig {
   socketPath?: string;
   snapshotPath?: string;
   listen: RouterOptions['listen'];
+  /** Processes that serve connections, this one among them. Default 1. */
+  workers?: number;
   logger: Logger;
   timeouts?: Partial<RouterTimeouts>;
   limits?: Partial<RouterLimits>;
@@ -35,6 +37,7 @@ export async function runRouter(config: RouterConfig): Promise<void> {
     signals += 1;
     if (signals > 1) {
       logger.warn('router ended without waiting', { signal });
+      router.killWorkers();
       process.exit(1);
     }
     asked.resolve(signal);
@@ -47,6 +50,7 @@ export async function runRouter(config: RouterConfig): Promise<void> {
     const drainMs = config.timeouts?.drainMs ?? DEFAULT_TIMEOUTS.drainMs;
     const cancel = systemClock.after(drainMs + STOP_MARGIN_MS, () => {
       logger.error('router did not stop in time');
+      router.killWorkers();
       process.exit(1);
     });
     await router.stop();

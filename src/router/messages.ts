@@ -32,7 +32,12 @@ export function parseDaemonMessage(line: string): DaemonMessage {
 
 /** One line from the router, checked. Throws MessageError. */
 export function parseRouterMessage(line: string): RouterMessage {
-  const message = record(json(line), 'message');
+  return readRouterMessage(json(line));
+}
+
+/** Throws MessageError. */
+export function readRouterMessage(value: unknown): RouterMessage {
+  const message = record(value, 'message');
   switch (message.type) {
     case 'hello':
       return {
@@ -94,8 +99,10 @@ function readApp(value: unknown): AppRoutes {
     hosts: array(app.hosts, 'hosts').map((host) => text(host, 'host')),
     maintenance: flag(app.maintenance, 'maintenance'),
     has_code: flag(app.has_code, 'has_code'),
+    session_affinity: flag(app.session_affinity, 'session_affinity'),
     web_quantity: integer(app.web_quantity, 'web_quantity'),
     dynos: array(app.dynos, 'dynos').map(readDyno),
+    quota_exhausted: flag(app.quota_exhausted, 'quota_exhausted'),
     idle_after_ms: app.idle_after_ms === null ? null : integer(app.idle_after_ms, 'idle_after_ms'),
     maintenance_page_url: textOrNull(app.maintenance_page_url, 'maintenance_page_url'),
     error_page_url: textOrNull(app.error_page_url, 'error_page_url'),
@@ -145,19 +152,19 @@ function json(line: string): unknown {
   }
 }
 
-function record(value: unknown, what: string): Record<string, unknown> {
+export function record(value: unknown, what: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new MessageError(`${what} is not an object`);
   }
   return value as Record<string, unknown>;
 }
 
-function array(value: unknown, what: string): unknown[] {
+export function array(value: unknown, what: string): unknown[] {
   if (!Array.isArray(value)) throw new MessageError(`${what} is not a list`);
   return value;
 }
 
-function text(value: unknown, what: string): string {
+export function text(value: unknown, what: string): string {
   if (typeof value !== 'string') throw new MessageError(`${what} is not a string`);
   return value;
 }
@@ -166,12 +173,12 @@ function textOrNull(value: unknown, what: string): string | null {
   return value === null ? null : text(value, what);
 }
 
-function flag(value: unknown, what: string): boolean {
+export function flag(value: unknown, what: string): boolean {
   if (typeof value !== 'boolean') throw new MessageError(`${what} is not a boolean`);
   return value;
 }
 
-function integer(value: unknown, what: string): number {
+export function integer(value: unknown, what: string): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
     throw new MessageError(`${what} is not a whole number`);
   }

@@ -83,9 +83,13 @@ export interface AppRoutes {
   maintenance: boolean;
   /** A release with code exists; without one the app is blank (H81). */
   has_code: boolean;
+  /** The app's feature `http-session-affinity`: a client stays with its dyno. */
+  session_affinity: boolean;
   /** Wanted number of web dynos; 0 or no web process type = H14. */
   web_quantity: number;
   dynos: RouteDyno[];
+  /** It may not run until next month: its pool of dyno hours is empty (H82). */
+  quota_exhausted: boolean;
   /** Without traffic for so long it may sleep; null = it never does by itself. */
   idle_after_ms: number | null;
   maintenance_page_url: string | null;

@@ -1,8 +1,11 @@
+import type { ChildProcess } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
+import { forkScript } from '../lib/process';
+import type { WorkerTimings } from './child-worker';
 import { ControlServer } from './control';
 import type { RouterTimeouts } from './exchange';
 import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, type RouterLimits } from './limits';
@@ -10,7 +13,10 @@ import { LogShipper } from './log-shipper';
 import { ROUTER_PROTOCOL_VERSION, type RouteTable } from './protocol';
 import { Snapshot } from './snapshot';
 import { Parking, type ParkingPlace } from './parking';
+import { WakeRelay } from './wake-relay';
 import { RouterWorker } from './worker';
+import type { WorkerNews } from './worker-messages';
+import { DEFAULT_WORKER_TIMINGS, WorkerPool } from './worker-pool';
 
 export interface RouterOptions {
   /** Made if absent, for its owner only. */
@@ -25,19 +31,35 @@ export interface RouterOptions {
   logger: Logger;
   timeouts?: Partial<RouterTimeouts>;
   limits?: Partial<RouterLimits>;
+  /** Processes that serve connections, this one among them. Default 1. */
+  workers?: number;
+  /** Starts one of the further ones. */
+  forkWorker?: () => ChildProcess;
+  workerTimings?: Partial<WorkerTimings>;
   /** 0 ≤ x < 1, chooses dynos. Default Math.random. */
   random?: () => number;
   /** The daemon asks the router to end: call `stop`. */
   onShutdown?: () => void;
 }
 
-/** Moves bytes between clients and dynos by the daemon's route table, and serves on while the daemon is away. */
+/** Without its extension: Node finds what it was compiled to. */
+const WORKER_SCRIPT = join(__dirname, 'worker-process');
+/** This process's own number among the workers; the others count from 1. */
+const OWN = 0;
+
+/**
+ * Moves bytes between clients and dynos by the daemon's route table, and serves on while the daemon is away. This is the
+ * router's primary process: it has the ports, the link to the daemon and the table on disk, serves connections itself
+ * and hands others to further worker processes.
+ */
 export class Router {
   readonly #options: RouterOptions;
   readonly #control: ControlServer;
   readonly #snapshot: Snapshot;
   readonly #shipper: LogShipper;
+  readonly #wakes: WakeRelay;
   readonly #worker: RouterWorker;
+  readonly #pool: WorkerPool;
   readonly #parking: Parking;
   readonly #servers: Server[] = [];
   #httpPort = 0;
@@ -47,6 +69,7 @@ export class Router {
     this.#options = options;
     const { clock, logger, dataDir } = options;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
     this.#snapshot = new Snapshot(options.snapshotPath ?? join(dataDir, 'router-table.json'), logger);
     this.#control = new ControlServer({
       socketPath: options.socketPath ?? join(dataDir, 'router.sock'),
@@ -67,7 +90,9 @@ export class Router {
       onStayAwake: (appId) => this.#parking.unpark(appId),
       onDaemon: () => {
         this.#shipper.flush();
+        this.#wakes.clear();
         this.#worker.daemonConnected();
+        this.#pool.daemonConnected();
       },
     });
     this.#shipper = new LogShipper({
@@ -77,21 +102,42 @@ export class Router {
       maxBatch: limits.logBatchLines,
       maxBuffered: limits.bufferedLogLines,
     });
+    this.#wakes = new WakeRelay({ clock, send: (message) => this.#control.send(message) });
     this.#worker = new RouterWorker({
       clock,
       logger,
-      timeouts: { ...DEFAULT_TIMEOUTS, ...options.timeouts },
+      timeouts,
       limits,
       random: options.random ?? Math.random,
       log: (line) => this.#shipper.push(line),
-      wake: (message) => this.#control.send(message),
+      wakes: (message) => this.#wakes.relay(OWN, message),
       quiet: (appId) => void this.#parking.quiet(appId),
+    });
+    this.#pool = new WorkerPool({
+      size: (options.workers ?? 1) - 1,
+      fork: options.forkWorker ?? (() => forkScript(WORKER_SCRIPT)),
+      clock,
+      logger,
+      timings: { ...DEFAULT_WORKER_TIMINGS, ...options.workerTimings },
+      drainMs: timeouts.drainMs,
+      startOrder: () => ({
+        type: 'start',
+        timeouts,
+        limits,
+        table: this.#worker.table,
+        parked: this.#worker.parked,
+      }),
+      onNews: (worker, news) => this.#pass(worker, news),
+      serve: (socket) => this.#worker.accept(socket),
     });
     const own: ParkingPlace = {
       park: (appId, atOnce) => Promise.resolve(this.#worker.park(appId, atOnce)),
       unpark: (appId) => this.#worker.unpark(appId),
     };
-    this.#parking = new Parking({ places: () => [own], send: (message) => this.#control.send(message) });
+    this.#parking = new Parking({
+      places: () => [own, ...this.#pool.serving],
+      send: (message) => this.#control.send(message),
+    });
   }
 
   /** The port in use, once started. */
@@ -104,6 +150,11 @@ export class Router {
     return this.#worker.table.version;
   }
 
+  /** Process ids of the further workers that are ready. */
+  get workerPids(): number[] {
+    return this.#pool.pids;
+  }
+
   /** Serves the last known table at once. Rejects when a port or the control socket is taken. */
   async start(): Promise<void> {
     await mkdir(this.#options.dataDir, { recursive: true, mode: 0o700 });
@@ -111,8 +162,9 @@ export class Router {
       const table = await this.#snapshot.read();
       if (table) this.#worker.apply(table);
       await this.#listen();
-      // Last, so that whoever gets through to it finds everything else ready.
+      // After all that is needed to serve, so that whoever gets through to it finds everything else ready.
       await this.#control.start();
+      this.#pool.start();
     } catch (error) {
       await this.stop();
       throw error;
@@ -126,20 +178,44 @@ export class Router {
     return this.#stopping;
   }
 
+  /** Ends the further processes at once, for when this one is about to exit without waiting. */
+  killWorkers(): void {
+    this.#pool.kill();
+  }
+
   async #stop(): Promise<void> {
     for (const server of this.#servers) server.close();
-    await this.#worker.stop();
+    await Promise.all([this.#worker.stop(), this.#pool.stop()]);
+    this.#wakes.stop();
     this.#shipper.stop();
     await this.#control.stop();
     await this.#snapshot.stop();
     this.#options.logger.info('router stopped');
   }
 
-  #apply(table: RouteTable): number {
+  async #apply(table: RouteTable): Promise<void> {
+    this.#wakes.clear();
     this.#worker.apply(table);
     this.#snapshot.save(table);
+    await this.#pool.apply(table);
     this.#options.logger.debug('route table applied', { version: table.version, apps: table.apps.length });
-    return table.version;
+  }
+
+  /** What another worker has to say. */
+  #pass(worker: number, news: WorkerNews): void {
+    switch (news.type) {
+      case 'log':
+        for (const line of news.lines) this.#shipper.push(line);
+        return;
+      case 'wake':
+      case 'woken':
+        // That no daemon hears it needs no answer: each one that connects is told anew.
+        this.#wakes.relay(worker, news);
+        return;
+      case 'quiet':
+        void this.#parking.quiet(news.app_id);
+        return;
+    }
   }
 
   async #listen(): Promise<void> {
@@ -147,7 +223,7 @@ export class Router {
     for (const host of this.#options.listen.hosts) {
       // A client may close its half after the request. Nothing is read here, for whoever serves the connection.
       const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
-        this.#worker.accept(socket),
+        this.#pool.accept(socket),
       );
       try {
         await listen(server, host, this.#httpPort || this.#options.listen.httpPort);

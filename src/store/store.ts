@@ -8,6 +8,7 @@ import { ConfigVarStore } from './config-vars';
 import { Database } from './database';
 import { DomainNameStore } from './domain-names';
 import { DynoStore } from './dynos';
+import { DynoHourStore } from './dyno-hours';
 import { EventStore } from './events';
 import { FormationStore } from './formations';
 import { migrate } from './migrate';
@@ -32,6 +33,7 @@ export class Store {
   readonly dynos: DynoStore;
   readonly domainNames: DomainNameStore;
   readonly wakes: WakeStore;
+  readonly dynoHours: DynoHourStore;
   readonly events: EventStore;
   readonly #database: Database;
   #afterCommit: (() => void)[] | undefined;
@@ -52,6 +54,7 @@ export class Store {
     this.dynos = new DynoStore(database);
     this.domainNames = new DomainNameStore(database);
     this.wakes = new WakeStore(database);
+    this.dynoHours = new DynoHourStore(database);
     this.events = new EventStore(database);
   }
 

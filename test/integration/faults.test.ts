@@ -1,22 +1,15 @@
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { dynoName, type Dyno } from '../../src/domain/dyno';
-import type { AppId } from '../../src/domain/ids';
-import {
-  DYNO_LABEL,
-  DYNO_NAME_LABEL,
-  INSTALLATION_LABEL,
-  RELEASE_LABEL,
-  ROLE_LABEL,
-} from '../../src/engine/labels';
-import { Store } from '../../src/store/store';
+import { dynoName } from '../../src/domain/dyno';
+import { INSTALLATION_LABEL, ROLE_LABEL } from '../../src/engine/labels';
 import { EngineProxy, type Trouble } from '../support/engine-proxy';
 import { eventually, execute, TestPlatform } from '../support/platform';
 import { Prober, type Probe } from '../support/prober';
 import { processesOf } from '../support/processes';
 import { SeededRandom } from '../support/random';
-import { pageOf, sampleApp } from '../support/sample-app';
+import { SteadyApp, type Release } from '../support/steady-app';
+import { overlaps, webOutages, type Period } from '../support/web-outages';
 
 /**
  * Random user actions meet random faults, round after round; after each the installation must be what its user asked
@@ -31,29 +24,11 @@ const CONVERGENCE_MS = 30_000;
 const ROUND_MS = 90_000;
 /** From a container's end until the router and its clients have noticed. */
 const NOTICE_MS = 1_000;
-
-interface Container {
-  id: string;
-  state: string;
-  role: string;
-  dyno: string;
-  name: string;
-  release: string;
-}
-
-interface Release {
-  id: string;
-  version: number;
-  description: string;
-  current: boolean;
-}
-
-/** A time in which requests may fail, and why. */
-interface Excuse {
-  from: number;
-  to: number;
-  why: string;
-}
+/** For so long the router waits for a dyno that has gone without a word: to connect (H19, H21), to answer (H12). */
+const CONNECT_MS = 5_000;
+const FIRST_BYTE_MS = 30_000;
+/** What a request of the prober takes where all is well, at most. */
+const REQUEST_MS = 500;
 
 const random = new SeededRandom(SEED);
 const settings: Record<string, string> = { DYNODOCK_READY_SANDBOXES: String(POOL) };
@@ -62,11 +37,16 @@ const proxy = new EngineProxy(path.join(platform.dir, 'engine.sock'));
 const foreign: string[] = [];
 /** What happened, with times, for whoever reads of a failure. */
 const journal: string[] = [];
-const excuses: Excuse[] = [];
+const app = new SteadyApp(platform, { name: APP, pool: POOL });
 let prober: Prober | undefined;
-let installationId = '';
-let appId: AppId;
-let slugs: string[] = [];
+/** When dynos were ended by hand, by their ids. */
+const endedByHand = new Map<string, number>();
+/** While somebody ended a dyno: what was under way with it is lost, also where there are others. */
+const handiwork: Period[] = [];
+/** While the engine failed the daemon in answering, rather than by being away. */
+const troubles: Period[] = [];
+/** While no daemon could tell the router what has changed. */
+const absences: Period[] = [];
 
 /** What the API has acknowledged, and what it may have done besides. */
 const asked = {
@@ -83,47 +63,6 @@ const ended = new Set<string>();
 
 function note(what: string): void {
   journal.push(`${(performance.now() / 1000).toFixed(2)} ${what}`);
-}
-
-// --- what is there ------------------------------------------------------------------------------------------
-
-async function containers(): Promise<Container[]> {
-  const format = [
-    '{{.ID}}',
-    '{{.State}}',
-    ...[ROLE_LABEL, DYNO_LABEL, DYNO_NAME_LABEL, RELEASE_LABEL].map((label) => `{{.Label "${label}"}}`),
-  ];
-  const { stdout } = await execute('docker', [
-    'ps',
-    '--all',
-    '--no-trunc',
-    '--filter',
-    `label=${INSTALLATION_LABEL}=${installationId}`,
-    '--format',
-    format.join('|'),
-  ]);
-  return stdout
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => {
-      const [id = '', state = '', role = '', dyno = '', name = '', release = ''] = line.split('|');
-      return { id, state, role, dyno, name, release };
-    });
-}
-
-function dynoRows(): Dyno[] {
-  const store = Store.open(path.join(platform.data, 'dynodock.sqlite'));
-  try {
-    return store.dynos.of(appId);
-  } finally {
-    store.close();
-  }
-}
-
-async function get<T>(apiPath: string): Promise<T> {
-  const { status, body } = await platform.api('GET', apiPath);
-  expect([apiPath, status]).toEqual([apiPath, 200]);
-  return body;
 }
 
 // --- what users do ------------------------------------------------------------------------------------------
@@ -163,7 +102,7 @@ const USER_ACTIONS: Record<string, () => Promise<unknown>> = {
   'scale workers': () => scale('worker', random.between(0, 2)),
   'restart all': () => request('DELETE', `/apps/${APP}/dynos`),
   'restart web.1': () => request('DELETE', `/apps/${APP}/dynos/web.1`),
-  deploy: () => release({ slug: random.pick(slugs) }),
+  deploy: () => release({ slug: random.pick(app.slugs) }),
   'roll back': async () => {
     const releases = ((await request('GET', `/apps/${APP}/releases`)) ?? []) as Release[];
     const target = random.pick(releases.filter(({ version, current }) => version > 2 && !current));
@@ -175,39 +114,35 @@ const USER_ACTIONS: Record<string, () => Promise<unknown>> = {
 
 async function killDaemon(): Promise<void> {
   note('daemon killed');
+  absences.push({ from: Date.now(), to: Infinity });
   await platform.stopDaemon('SIGKILL');
 }
 
 /** `docker <how> <container>`, as people and scripts do. */
 async function endByHand(role: string, ...how: string[]): Promise<void> {
-  const all = (await containers()).filter((container) => container.state === 'running');
+  const all = (await app.containers()).filter((container) => container.state === 'running');
   const victim = random.pick(all.filter((container) => container.role === role));
   if (victim === undefined) return;
-  const rows = dynoRows();
+  const rows = app.dynos();
   const hit = rows.find(({ id, sandbox }) => id === victim.dyno || sandbox === victim.id);
   const name = hit === undefined ? undefined : dynoName(hit);
   if (name !== undefined) ended.add(name);
-  const webs = rows.filter(({ type, state }) => type === 'web' && state === 'up').map(({ id }) => id);
-  const from = performance.now();
+  const from = Date.now();
+  if (hit?.type === 'web') endedByHand.set(hit.id, from);
   await execute('docker', [...how, victim.id]);
   note(`docker ${how.join(' ')} of ${role} ${name ?? '(none in it)'} ${victim.id.slice(0, 12)}`);
-  if (hit?.type !== 'web') return;
-  // What was under way with it is lost. What comes later finds another one, or has none to find until there is one.
-  const others = webs.some((id) => id !== hit.id);
-  const why = `${name} ended by hand`;
-  excuses.push({ from, to: others ? performance.now() + NOTICE_MS : Infinity, why });
+  if (hit?.type === 'web') handiwork.push({ from: from - REQUEST_MS, to: Date.now() + NOTICE_MS });
 }
 
 /** For one to three seconds. */
 async function trouble(what: string, make: () => Trouble | undefined): Promise<void> {
   note(`engine: ${what}`);
-  const from = performance.now();
+  const from = Date.now();
   proxy.trouble = make;
   await delay(random.between(1000, 3000));
   proxy.trouble = () => undefined;
+  troubles.push({ from, to: Date.now() });
   note('engine: well again');
-  // Dynos that have been told to go for new ones are gone for good, whatever the engine says to those.
-  excuses.push({ from, to: Infinity, why: what });
 }
 
 const FAULTS: Record<string, () => Promise<void>> = {
@@ -244,45 +179,15 @@ async function startDaemon(): Promise<void> {
   await platform.stopDaemon('SIGKILL');
   platform.startDaemon();
   await platform.untilAnswering();
+  for (const absence of absences) absence.to = Math.min(absence.to, Date.now());
   note('daemon started');
 }
 
 // --- what must hold -----------------------------------------------------------------------------------------
 
-/** Formation × current release ↔ dynos that are up ↔ running containers; undefined = so it is, else what is not. */
-async function difference(): Promise<unknown> {
-  const releases = await get<Release[]>(`/apps/${APP}/releases`);
-  const current = releases.find((candidate) => candidate.current)?.version;
-  const formation = await get<{ type: string; quantity: number }[]>(`/apps/${APP}/formation`);
-  const wanted = formation
-    .flatMap(({ type, quantity }) =>
-      Array.from({ length: quantity }, (_, index) => `${type}.${index + 1} up v${current}`),
-    )
-    .sort();
-  const rows = dynoRows();
-  const found = await containers();
-  const dynos = rows.map((dyno) => `${dynoName(dyno)} ${dyno.state} v${dyno.releaseVersion}`).sort();
-  const running = found
-    .filter(({ role }) => role === 'dyno')
-    .map(({ name, state, release }) => `${name} ${state === 'running' ? 'up' : state} ${release}`)
-    .sort();
-  const withoutRow = found.filter(({ role, dyno }) => role === 'dyno' && !rows.some(({ id }) => id === dyno));
-  const sandboxes = found.filter(({ role }) => role === 'sandbox').map(({ id }) => id);
-  const taken = rows.flatMap(({ sandbox }) => (sandbox === null ? [] : [sandbox]));
-  const well =
-    JSON.stringify([wanted, wanted]) === JSON.stringify([dynos, running]) &&
-    withoutRow.length === 0 &&
-    sandboxes.length <= POOL + taken.length &&
-    taken.every((id) => found.some((container) => container.id === id && container.state === 'running')) &&
-    new Set(taken).size === taken.length &&
-    rows.every(({ type, endpoint }) => type !== 'web' || endpoint !== null);
-  if (well) return undefined;
-  return { wanted, dynos, running, withoutRow, sandboxes: sandboxes.length, taken: taken.length };
-}
-
 /** As a user would: what was ended by hand twice waits for ten minutes otherwise. No other dyno may have crashed. */
 async function restartCrashed(restarted: Set<string>): Promise<void> {
-  for (const dyno of dynoRows()) {
+  for (const dyno of app.dynos()) {
     if (dyno.state !== 'crashed' || dyno.crashCount < 2) continue;
     const name = dynoName(dyno);
     expect({ name, endedByHand: ended.has(name) }).toEqual({ name, endedByHand: true });
@@ -293,21 +198,14 @@ async function restartCrashed(restarted: Set<string>): Promise<void> {
 }
 
 async function expectConverged(): Promise<void> {
-  const deadline = performance.now() + CONVERGENCE_MS;
   const restarted = new Set<string>();
-  for (;;) {
-    const left = await difference();
-    if (left === undefined) break;
-    if (performance.now() > deadline) expect(left).toBeUndefined();
-    await restartCrashed(restarted);
-    await delay(200);
-  }
+  await app.expectConverged(CONVERGENCE_MS, () => restartCrashed(restarted));
   await eventually('a page', async () => (await platform.visit(APP)).status === 200, 10_000);
   note('converged');
 }
 
 async function expectNothingLost(): Promise<void> {
-  const releases = await get<Release[]>(`/apps/${APP}/releases`);
+  const releases = await app.releases();
   const versions = releases.map(({ version }) => version);
   expect(versions).toEqual(versions.map((_, index) => index + 1));
   const described = releases.map(({ version, description }) => ({ version, description }));
@@ -324,11 +222,9 @@ async function expectNothingLost(): Promise<void> {
   }
   const everSet = described.map(({ description }) => description);
   for (const name of asked.setVars) expect(everSet).toContain(`Set ${name} config vars`);
-  const now = await get<Record<string, string>>(`/apps/${APP}/config-vars`);
+  const now = await app.get<Record<string, string>>(`/apps/${APP}/config-vars`);
   expect(Object.keys(now).sort()).toEqual([...(vars.get(versions.length) ?? [])].sort());
-  for (const { type, quantity } of await get<{ type: string; quantity: number }[]>(
-    `/apps/${APP}/formation`,
-  )) {
+  for (const { type, quantity } of await app.formation()) {
     expect({ type, quantity, possible: asked.formation.get(type) }).toEqual({
       type,
       quantity,
@@ -339,20 +235,35 @@ async function expectNothingLost(): Promise<void> {
 }
 
 /**
- * Requests are held while dynos are replaced or the daemon is away, so none of that is an excuse. These are: the dyno
- * that had the request was ended by hand, as were all that could have had it until one was up again; or the engine
- * refused to start new dynos for old ones that had been told to go.
+ * Requests are held while dynos are replaced or engine and daemon are away, so none of that is an excuse. These are:
+ * the dyno that had the request was ended by hand; or there was no web dyno that could have answered when the router
+ * chose one or found none, because they had been ended by hand, or because the engine refused to start new ones for
+ * those that had been told to go. The end of such a time reaches the router with the daemon's next word to it.
  */
 function expectProbesExplained({ failures }: Prober): void {
-  for (const excuse of excuses) {
-    // Everything is up again.
-    if (excuse.to === Infinity) excuse.to = performance.now();
-  }
-  const explained = ({ sentAt, endedAt, status }: Probe): boolean =>
-    status === 503 && excuses.some(({ from, to }) => sentAt <= to && endedAt >= from);
+  const causes = [...handiwork, ...troubles];
+  const heard = (moment: number): number =>
+    absences.find(({ from, to }) => from - NOTICE_MS <= moment && moment <= to)?.to ?? moment;
+  const outages = webOutages(app.events(), endedByHand, Date.now())
+    .filter((outage) => overlaps(causes, outage))
+    .map(({ from, to }) => ({ from, to: heard(to) + NOTICE_MS }));
+  const explained = (probe: Probe): boolean =>
+    probe.status === 503 && overlaps([...handiwork, ...outages], chosen(probe));
   expect(failures.filter((failure) => !explained(failure))).toEqual([]);
   for (const { status, error } of failures.splice(0)) note(`explained: ${status} ${error}`);
-  excuses.splice(0);
+}
+
+/** When the router chose the dyno that it gave up on, or found none. */
+function chosen({ sentAt, endedAt, error }: Probe): Period {
+  switch (error) {
+    case 'H12':
+      return { from: endedAt - FIRST_BYTE_MS, to: endedAt - FIRST_BYTE_MS };
+    case 'H19':
+    case 'H21':
+      return { from: Math.max(sentAt, endedAt - CONNECT_MS), to: endedAt };
+    default:
+      return { from: endedAt, to: endedAt };
+  }
 }
 
 async function expectOneDaemonAndNothingForeignTouched(): Promise<void> {
@@ -397,23 +308,14 @@ beforeAll(async () => {
   await proxy.restore();
   settings.DOCKER_HOST = proxy.dockerHost;
   await platform.start();
-  installationId = platform.installationId ?? '';
-  appId = ((await platform.api('POST', '/apps', { name: APP })).body as { id: AppId }).id;
-  const folder = await platform.repository(sampleApp('one'));
-  for (const page of ['one', 'two']) {
-    await platform.commit(folder, page, pageOf(page));
-    const push = await platform.push(folder, APP);
-    if (push.exitCode !== 0) throw new Error(push.stderr);
-  }
-  const releases = await get<{ slug: { id: string } | null }[]>(`/apps/${APP}/releases`);
-  slugs = releases.flatMap(({ slug }) => (slug === null ? [] : [slug.id]));
+  await app.create(['one', 'two']);
   await eventually('the app', async () => (await platform.visit(APP)).status === 200);
   // One of somebody's own, and one that another installation on this engine has.
-  const [dyno] = (await containers()).filter(({ role }) => role === 'dyno');
+  const [dyno] = (await app.containers()).filter(({ role }) => role === 'dyno');
   const { stdout } = await execute('docker', ['inspect', '--format', '{{.Config.Image}}', dyno?.id ?? '']);
   const others = [
     ['--label', 'somebody.else=yes'],
-    ['--label', `${INSTALLATION_LABEL}=another-${installationId}`, '--label', `${ROLE_LABEL}=dyno`],
+    ['--label', `${INSTALLATION_LABEL}=another-${app.installationId}`, '--label', `${ROLE_LABEL}=dyno`],
   ];
   for (const labels of others) {
     const run = ['run', '--detach', '--network', 'none', '--entrypoint', '/bin/sleep'];

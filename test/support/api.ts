@@ -28,6 +28,7 @@ import { ConfigVarsService } from '../../src/platform/config-vars/config-vars';
 import type { PlatformContext } from '../../src/platform/context';
 import { Domains } from '../../src/platform/domains/domains';
 import { Attachments } from '../../src/platform/dynos/attachments';
+import { DynoHours } from '../../src/platform/dyno-hours/dyno-hours';
 import { Dynos } from '../../src/platform/dynos/dynos';
 import { OneOffService } from '../../src/platform/dynos/one-offs';
 import { FormationService } from '../../src/platform/formation/formation';
@@ -48,6 +49,8 @@ export interface Answer {
 
 export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   services?: Partial<ApiServices>;
+  /** Pool of dyno hours; default none. */
+  dynoHoursMs?: number;
 };
 
 export interface LoggedMessage {
@@ -124,6 +127,7 @@ export class TestApi {
       buildpackInstallations: new BuildpackInstallations(context),
       configVars: new ConfigVarsService(context, releases),
       domains: new Domains(context),
+      dynoHours: new DynoHours(context, { poolMs: more.dynoHoursMs ?? 0 }),
       dynos: new Dynos(context),
       formation: new FormationService(context),
       logSessions: new LogSessions(context),

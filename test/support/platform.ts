@@ -1,4 +1,5 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
@@ -96,7 +97,7 @@ export class TestPlatform {
   /** Ports and folders, without starting anything. */
   async prepare(): Promise<void> {
     await execute('mkdir', ['-p', this.home]);
-    if (this.apiPort === 0) [this.apiPort, this.httpPort] = await freePorts(2);
+    if (this.apiPort === 0) [this.apiPort, this.httpPort] = await freePorts();
   }
 
   startDaemon(): void {
@@ -370,17 +371,30 @@ export function execute(
   });
 }
 
-async function freePorts(count: number): Promise<[number, number]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, '127.0.0.1');
+/**
+ * Below those that systems hand out for outgoing connections: one of those may be taken again, by anybody's request,
+ * before the daemon listens on it.
+ */
+async function freePorts(): Promise<[number, number]> {
+  const first = await freePort();
+  for (;;) {
+    const second = await freePort();
+    if (second !== first) return [first, second];
+  }
+}
+
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(10_000, 32_768);
+    const server = createServer().listen(port, '127.0.0.1');
+    try {
       await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports as [number, number];
+    } catch {
+      continue; // Taken: another one will be free.
+    }
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 /** Containers, volumes, networks and images that bear the installation's id. */

@@ -1,8 +1,7 @@
 import http from 'node:http';
-import { performance } from 'node:perf_hooks';
 
 export interface Probe {
-  /** Milliseconds of performance.now(). */
+  /** Milliseconds of Date.now(), as the daemon's events have them. */
   sentAt: number;
   endedAt: number;
   /** 0 = no answer: see `error`. */
@@ -46,10 +45,10 @@ export class Prober {
   }
 
   async #probe(): Promise<void> {
-    const sentAt = performance.now();
+    const sentAt = Date.now();
     const { status, error } = await this.#get();
     if (status === 200) this.answered += 1;
-    else this.failures.push({ sentAt, endedAt: performance.now(), status, error });
+    else this.failures.push({ sentAt, endedAt: Date.now(), status, error });
   }
 
   #get(): Promise<{ status: number; error: string }> {

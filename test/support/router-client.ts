@@ -92,6 +92,8 @@ export function anApp(more: Partial<AppRoutes> = {}): AppRoutes {
     has_code: true,
     web_quantity: 1,
     dynos: [],
+    session_affinity: false,
+    quota_exhausted: false,
     idle_after_ms: null,
     maintenance_page_url: null,
     error_page_url: null,

@@ -8,10 +8,15 @@ export interface AppSurroundings {
   owner: Account;
   webUrl: string;
   gitUrl: string;
+  /** Its dynos take from a pool of hours. */
+  takesDynoHours: boolean;
 }
 
 /** The CLI fails on a null owner, region, stack, build_stack or web_url (contract, G10). */
-export function presentApp(app: App, { owner, webUrl, gitUrl }: AppSurroundings): Record<string, unknown> {
+export function presentApp(
+  app: App,
+  { owner, webUrl, gitUrl, takesDynoHours }: AppSurroundings,
+): Record<string, unknown> {
   return {
     acm: false,
     archived_at: null,
@@ -25,6 +30,8 @@ export function presentApp(app: App, { owner, webUrl, gitUrl }: AppSurroundings)
     maintenance: app.maintenance,
     name: app.name,
     organization: null,
+    // Beyond the schema: `heroku ps` shows the quota of an eco app.
+    ...(takesDynoHours ? { process_tier: 'eco' } : {}),
     owner: { email: owner.email, id: owner.id },
     region: presentRegionReference(),
     released_at: app.releasedAt,

@@ -4,8 +4,9 @@ import { notFound } from '../../domain/errors';
 import { accountOf } from '../auth';
 import { presentAccount } from '../presenters/account';
 import type { RateLimit } from '../rate-limit';
+import type { ApiServices } from '../services';
 
-export function accountRoutes(limit: RateLimit): Router {
+export function accountRoutes({ dynoHours }: Pick<ApiServices, 'dynoHours'>, limit: RateLimit): Router {
   const router = Router();
 
   router.get('/account', (_req, res) => {
@@ -29,6 +30,18 @@ export function accountRoutes(limit: RateLimit): Router {
 
   router.get('/account/rate-limits', (_req, res) => {
     res.json({ remaining: limit.remaining(accountOf(res).id) });
+  });
+
+  // Not in the schema (contract, appendix B); `heroku ps` shows nothing of a quota on a 404.
+  router.get('/accounts/:account/actions/get-quota', (req, res) => {
+    requireSelf(req.params.account, accountOf(res));
+    const { quota } = dynoHours;
+    if (quota === undefined) throw notFound('quota');
+    res.json({
+      account_quota: quota.quotaSeconds,
+      quota_used: quota.usedSeconds,
+      apps: [...quota.byApp].map(([appId, seconds]) => ({ app_uuid: appId, quota_used: seconds })),
+    });
   });
 
   return router;

@@ -29,10 +29,19 @@ const SORT_KEYS: SortKeys<App> = {
   updated_at: (app) => app.updatedAt.toISOString(),
 };
 
-export function appRoutes({ apps, account }: Pick<ApiServices, 'apps' | 'account'>): Router {
+export function appRoutes({
+  apps,
+  account,
+  dynoHours,
+}: Pick<ApiServices, 'apps' | 'account' | 'dynoHours'>): Router {
   const router = Router();
   const present = (app: App): Record<string, unknown> =>
-    presentApp(app, { owner: account.current(), webUrl: apps.webUrl(app), gitUrl: apps.gitUrl(app) });
+    presentApp(app, {
+      owner: account.current(),
+      webUrl: apps.webUrl(app),
+      gitUrl: apps.gitUrl(app),
+      takesDynoHours: dynoHours.takesFrom(app),
+    });
 
   router.get('/apps', (req, res) => {
     sendList(req, res, apps.list(), SORT_KEYS, present);

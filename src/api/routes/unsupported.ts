@@ -9,7 +9,6 @@ const BEYOND_THE_SCHEMA: readonly (readonly [method: string, path: string, resou
   ['PUT', '/apps/:app/pre-authorizations', 'pre-authorization'],
   ['GET', '/addons/:addon/config/:config', 'add-on-config'],
   ['GET', '/apps/:app/addons/:addon/sso', 'add-on sign-on'],
-  ['GET', '/accounts/:account/actions/get-quota', 'account-quota'],
   ['GET', '/apps/:app/usage', 'usage'],
   ['GET', '/teams/:team/usage', 'usage'],
   ['GET', '/teams/:team/apps/:app/usage', 'usage'],

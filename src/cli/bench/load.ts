@@ -90,24 +90,23 @@ function requestOnce(client: Client, options: LoadOptions, tally: Tally, deadlin
     const headers = [...['host', options.host, 'x-request-id', options.requestId], ...options.headers.flat()];
     try {
       client.dispatch(
-        { path, method: method as 'GET', headers, body },
+        { path, method: method, headers, body },
         {
-          onConnect: () => undefined,
-          onHeaders: (code) => {
+          // undici takes a handler for one of its new kind by this method.
+          onRequestStart: () => undefined,
+          onResponseStart: (_controller, code) => {
             // An informational answer is followed by the real one.
             status = code;
-            return true;
           },
-          onData: (chunk) => {
+          onResponseData: (_controller, chunk) => {
             tally.bodyBytes += chunk.length;
-            return true;
           },
-          onComplete: () => {
+          onResponseEnd: () => {
             const now = performance.now();
             tally.answeredWith(status, now - startedAt, now <= deadline);
             resolve(true);
           },
-          onError: failed,
+          onResponseError: (_controller, error) => failed(error),
         },
       );
     } catch (error) {

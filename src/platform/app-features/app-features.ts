@@ -26,6 +26,15 @@ const CATALOGUE: readonly Omit<AppFeature, 'enabled' | 'updatedAt'>[] = [
     state: 'general',
     createdAt: new Date('2011-12-01T00:00:00Z'),
   },
+  {
+    id: '0f4b1d0e-6a1f-4d7c-9c0a-7e1b00000002',
+    name: 'http-session-affinity',
+    displayName: 'Session affinity',
+    description: 'Requests of one client go to the same dyno',
+    docUrl: 'https://devcenter.heroku.com/articles/session-affinity',
+    state: 'general',
+    createdAt: new Date('2014-05-01T00:00:00Z'),
+  },
 ];
 
 export class AppFeatures {

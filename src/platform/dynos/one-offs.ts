@@ -1,12 +1,12 @@
 import type { Actor } from '../../domain/account';
 import type { App } from '../../domain/app';
 import { dynoName, type Dyno } from '../../domain/dyno';
-import { dynoSize, parseDynoSize, type DynoSizeName } from '../../domain/dyno-size';
+import { parseDynoSize, type DynoSizeName } from '../../domain/dyno-size';
 import { conflict, invalidParams } from '../../domain/errors';
 import type { DynoId } from '../../domain/ids';
 import {
+  assertRoomForOneOff,
   EXIT_STATUS_MARKER,
-  MAX_ONE_OFFS_PER_APP,
   ONE_OFF_NUMBERS,
   ONE_OFF_TYPE,
   parseCommand,
@@ -58,12 +58,20 @@ export class OneOffService {
   }
 
   create(actor: Actor, app: App, input: NewOneOff): AttachableDyno {
-    const { store, clock, newId, logplex, dynoManager, changed } = this.#context;
+    const { store, clock, newId, logplex, dynoManager, changed, settings } = this.#context;
     const attached = input.attach ?? false;
     const env = parseEnvironment(input.env ?? {});
     const dyno = store.transaction(() => {
       const { release, processTypes } = this.#currentCode(app);
       const now = clock.now();
+      const size = this.#size(app, input);
+      // Those that are ending included: they still run.
+      const oneOffs = store.dynos.of(app.id).filter((dyno) => dyno.type === ONE_OFF_TYPE);
+      assertRoomForOneOff(
+        size,
+        oneOffs.map((dyno) => dyno.size),
+        settings,
+      );
       const timeToLiveMs = input.timeToLiveSeconds == null ? null : parseTimeToLive(input.timeToLiveSeconds);
       const created: Dyno = {
         id: newId() as DynoId,
@@ -71,8 +79,8 @@ export class OneOffService {
         releaseId: release.id,
         releaseVersion: release.version,
         type: ONE_OFF_TYPE,
-        number: this.#freeNumber(app),
-        size: this.#size(app, input),
+        number: this.#freeNumber(oneOffs),
+        size,
         command: substituteProcessType(parseCommand(input.command), processTypes),
         state: 'starting',
         superseded: false,
@@ -171,15 +179,7 @@ export class OneOffService {
     );
   }
 
-  /** One that no one-off dyno of the app has, those that are ending included. */
-  #freeNumber(app: App): number {
-    const oneOffs = this.#context.store.dynos.of(app.id).filter((dyno) => dyno.type === ONE_OFF_TYPE);
-    const [newest] = oneOffs;
-    if (newest !== undefined && oneOffs.length >= MAX_ONE_OFFS_PER_APP) {
-      throw invalidParams(
-        `Cannot run more than ${MAX_ONE_OFFS_PER_APP} ${dynoSize(newest.size).title} size dynos.`,
-      );
-    }
+  #freeNumber(oneOffs: readonly Dyno[]): number {
     const taken = new Set(oneOffs.map((dyno) => dyno.number));
     for (;;) {
       const number = ONE_OFF_NUMBERS.first + Math.floor(this.#context.random() * ONE_OFF_NUMBERS.count);

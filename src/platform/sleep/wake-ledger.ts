@@ -12,7 +12,8 @@ const FIRST_BYTE_MS = 10_000;
 
 /**
  * Accounts for each wake: what caused it and where the time went. The phases are read off the dynos' rows as these
- * change; the last one, the first byte, is the router's to tell. A wake under way when the daemon ends stays unfinished.
+ * change; the last one, the first byte, is the router's to tell. It is written down when it begins and when it is
+ * over, since each time costs those who wait; one that is under way when the daemon ends stays unfinished.
  */
 export class WakeLedger {
   readonly #context: PlatformContext;
@@ -23,7 +24,8 @@ export class WakeLedger {
   }
 
   list(app: App): Wake[] {
-    return this.#context.store.wakes.of(app.id, KEPT);
+    const open = this.#open.get(app.id)?.wake;
+    return this.#context.store.wakes.of(app.id, KEPT).map((wake) => (wake.id === open?.id ? open : wake));
   }
 
   begin(appId: AppId, cause: Wake['cause'], depth: Wake['depth'], askedAt: Date): void {
@@ -42,7 +44,8 @@ export class WakeLedger {
     };
     store.wakes.save(wake);
     store.wakes.trim(appId, KEPT);
-    this.#open.get(appId)?.cancel();
+    // The app slept again before anybody was answered.
+    this.#settle(appId);
     this.#open.set(appId, { wake, cancel: () => undefined });
     // It may have come to pass already.
     this.changed(appId);
@@ -69,7 +72,6 @@ export class WakeLedger {
     const running = launched ?? up;
     if (running?.getTime() === open.wake.runningAt?.getTime() && up === null) return;
     open.wake = { ...open.wake, runningAt: running, upAt: up };
-    store.wakes.save(open.wake);
     if (up === null) return;
     if (open.wake.cause.kind === 'command') this.#close(appId);
     else open.cancel = clock.after(FIRST_BYTE_MS, () => this.#close(appId));
@@ -80,24 +82,31 @@ export class WakeLedger {
     const open = this.#open.get(appId);
     if (open === undefined) return;
     open.wake = { ...open.wake, firstByteAt: at, held };
-    this.#context.store.wakes.save(open.wake);
     this.#close(appId);
   }
 
   stop(): void {
-    for (const { cancel } of this.#open.values()) cancel();
-    this.#open.clear();
+    for (const appId of this.#open.keys()) this.#settle(appId);
   }
 
   #close(appId: AppId): void {
+    const wake = this.#settle(appId);
+    if (wake === undefined) return;
+    const { store, logplex } = this.#context;
+    const dyno = store.dynos.of(appId).find(({ type, state }) => type === 'web' && state === 'up');
+    logplex.heroku(appId, 'router', describeWake(wake, dyno === undefined ? '' : dynoName(dyno)));
+  }
+
+  /** Nothing is added to it any more. undefined if there is none, or none any more. */
+  #settle(appId: AppId): Wake | undefined {
     const open = this.#open.get(appId);
-    if (open === undefined) return;
+    if (open === undefined) return undefined;
     open.cancel();
     this.#open.delete(appId);
-    const { store, logplex } = this.#context;
-    if (store.apps.get(appId) === undefined) return;
-    const dyno = store.dynos.of(appId).find(({ type, state }) => type === 'web' && state === 'up');
-    logplex.heroku(appId, 'router', describeWake(open.wake, dyno === undefined ? '' : dynoName(dyno)));
+    const { store } = this.#context;
+    if (store.apps.get(appId) === undefined) return undefined;
+    store.wakes.save(open.wake);
+    return open.wake;
   }
 }
 

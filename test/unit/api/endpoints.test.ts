@@ -703,7 +703,7 @@ describe('what is the same for all', () => {
 describe('app features', () => {
   test('that are not there are not found', async () => {
     const features = (await api.get('/apps/demo/features')).body as { name: string }[];
-    expect(features.map(({ name }) => name)).toEqual(['preboot']);
+    expect(features.map(({ name }) => name)).toEqual(['http-session-affinity', 'preboot']);
     expectError(await api.get('/apps/demo/features/x'), 404, 'not_found');
     expectError(await api.patch('/apps/demo/features/x', { enabled: true }), 404, 'not_found');
     expectError(await api.patch('/apps/demo/features/x', { enabled: 'yes' }), 422, 'invalid_params');
@@ -803,5 +803,30 @@ describe('sleep', () => {
         created_at: '1970-01-01T00:00:00.000Z',
       },
     ]);
+  });
+});
+
+describe('the quota of dyno hours', () => {
+  test('is not there without a pool, which the CLI takes for none', async () => {
+    expectError(await api.get('/accounts/~/actions/get-quota'), 404, 'not_found');
+    expect((await api.get('/apps/demo')).body).not.toHaveProperty('process_tier');
+  });
+
+  test('says what is used of it, by app', async () => {
+    const metered = await TestApi.start({ dynoHoursMs: 3_600_000 });
+    try {
+      const used = metered.anApp();
+      const now = new Date();
+      metered.store.dynoHours.add(now.toISOString().slice(0, 7), used.id, 90);
+      const { body } = await metered.get(`/accounts/${metered.account.id}/actions/get-quota`);
+      expect(body).toEqual({
+        account_quota: 3600,
+        quota_used: 90,
+        apps: [{ app_uuid: used.id, quota_used: 90 }],
+      });
+      expectError(await metered.get('/accounts/nobody/actions/get-quota'), 404, 'not_found');
+    } finally {
+      await metered.stop();
+    }
   });
 });

@@ -6,10 +6,12 @@ import { DynoWorld, SLEEP } from '../../support/dyno-world';
 describe('RoutePublisher', () => {
   const world = new DynoWorld();
   const tables: RouteTable[] = [];
+  let exhausted = false;
   const routes = new RoutePublisher({
     store: world.store,
     clock: world.clock,
     sleep: SLEEP,
+    quotaExhausted: () => exhausted,
     publish: (table) => tables.push(table),
   });
   beforeAll(async () => {
@@ -40,6 +42,11 @@ describe('RoutePublisher', () => {
     const app = world.store.apps.findByName('demo')!;
     const idleAfter = (): number | null | undefined => tables.at(-1)?.apps[0]?.idle_after_ms;
     expect(idleAfter()).toBe(SLEEP.idleAfterMs);
+    expect(tables.at(-1)?.apps[0]?.quota_exhausted).toBe(false);
+    exhausted = true;
+    routes.changed();
+    await world.settle();
+    expect(tables.at(-1)?.apps[0]?.quota_exhausted).toBe(true);
     world.store.appSleep.set(app.id, { idleAfterMs: 5000, depth: null, frozenMs: null }, new Date());
     routes.changed();
     await world.settle();
@@ -52,5 +59,7 @@ describe('RoutePublisher', () => {
     world.formation.batchUpdate(world.account, app, [{ type: 'web', size: 'basic' }]);
     await world.settle();
     expect(idleAfter()).toBeNull();
+    // What never sleeps takes no hours.
+    expect(tables.at(-1)?.apps[0]?.quota_exhausted).toBe(false);
   });
 });

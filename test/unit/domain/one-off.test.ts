@@ -1,4 +1,10 @@
-import { parseEnvironment, substituteProcessType, terminalSize } from '../../../src/domain/one-off';
+import { parseDynoSize } from '../../../src/domain/dyno-size';
+import {
+  assertRoomForOneOff,
+  parseEnvironment,
+  substituteProcessType,
+  terminalSize,
+} from '../../../src/domain/one-off';
 
 describe('substituteProcessType', () => {
   const types = { web: 'node web.js', 'my-worker': 'work' };
@@ -42,4 +48,36 @@ test.each([
   ],
 ])('the terminal of %j is %j', (env, size) => {
   expect(terminalSize(env)).toEqual(size);
+});
+
+describe('assertRoomForOneOff', () => {
+  const check = (size: string, present: string[], herokuLimits: boolean): void =>
+    assertRoomForOneOff(parseDynoSize(size), present.map(parseDynoSize), { herokuLimits });
+  const times = (count: number, size: string): string[] => Array.from({ length: count }, () => size);
+
+  test.each([
+    ['free', 1, 'Free'],
+    ['eco', 1, 'Eco'],
+    ['basic', 50, 'Basic'],
+    ['standard-1x', 50, 'Standard-1X'],
+    ['standard-2x', 50, 'Standard-2X'],
+    ['performance-m', 5, 'Performance-M'],
+    ['performance-2xl', 5, 'Performance-2XL'],
+  ])('allows as many %s dynos at once as Heroku does: %d', (size, max, title) => {
+    expect(() => check(size, times(max - 1, size), true)).not.toThrow();
+    expect(() => check(size, times(max, size), true)).toThrow(
+      `Cannot run more than ${max} ${title} size dynos.`,
+    );
+  });
+
+  test('counts sizes of a kind together, and no others', () => {
+    expect(() => check('standard-2x', times(50, 'standard-1x'), true)).toThrow('more than 50 Standard-2X');
+    expect(() => check('performance-l', times(50, 'standard-1x'), true)).not.toThrow();
+  });
+
+  test("allows 50 of any sizes where Heroku's limits are off", () => {
+    const present = [...times(40, 'eco'), ...times(9, 'performance-m')];
+    expect(() => check('eco', present, false)).not.toThrow();
+    expect(() => check('eco', [...present, 'basic'], false)).toThrow('more than 50');
+  });
 });

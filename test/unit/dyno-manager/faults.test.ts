@@ -2,15 +2,18 @@ import fc from 'fast-check';
 import type { App } from '../../../src/domain/app';
 import { dynoName, type Dyno } from '../../../src/domain/dyno';
 import type { DynoId } from '../../../src/domain/ids';
-import { EngineError, type ContainerEngine } from '../../../src/engine/engine';
+import { ONE_OFF_TYPE } from '../../../src/domain/one-off';
+import { EngineError, type ContainerEngine, type Labels } from '../../../src/engine/engine';
 import { DYNO_LABEL, DYNO_NAME_LABEL, ownedLabels, ROLE_LABEL } from '../../../src/engine/labels';
+import { Attachments } from '../../../src/platform/dynos/attachments';
+import { OneOffService } from '../../../src/platform/dynos/one-offs';
 import { Store } from '../../../src/store/store';
 import { DynoWorld, INSTALLATION } from '../../support/dyno-world';
 
 type Method = keyof ContainerEngine;
 
 type Action =
-  | { do: 'deploy' | 'config' | 'rollback' | 'restart' | 'resync' }
+  | { do: 'deploy' | 'config' | 'rollback' | 'restart' | 'resync' | 'run' }
   | { do: 'scale'; type: 'web' | 'worker'; quantity: number }
   /** `which` picks one of those there are. */
   | { do: 'exit' | 'vanish'; which: number }
@@ -41,7 +44,7 @@ const METHODS: Method[] = [
 ];
 
 const action = fc.oneof<fc.Arbitrary<Action>[]>(
-  fc.record({ do: fc.constantFrom('deploy', 'config', 'rollback', 'restart', 'resync') }),
+  fc.record({ do: fc.constantFrom('deploy', 'config', 'rollback', 'restart', 'resync', 'run') }),
   fc.record({
     do: fc.constant('scale'),
     type: fc.constantFrom('web', 'worker'),
@@ -77,8 +80,10 @@ class Trial {
   /** When each crashed dyno's name may start again, and how many user actions there had been by then. */
   readonly #crashed = new Set<DynoId>();
   readonly #coolingOff = new Map<string, { until: Date; userActions: number }>();
+  readonly #startedOneOffs = new Set<string>();
   #userActions = 0;
   readonly #violations: string[] = [];
+  readonly #oneOffs = new OneOffService(this.world.context, new Attachments(this.world.clock));
   app!: App;
 
   async begin(): Promise<void> {
@@ -88,7 +93,7 @@ class Trial {
     world.behave((spec) => spec.exposePort !== undefined, { endpoint: world.endpoint });
     world.behave((spec) => spec.labels[ROLE_LABEL] === 'dyno', {
       endpoint: world.endpoint,
-      onStart: ({ spec }) => this.#noteStart(spec.labels[DYNO_NAME_LABEL] ?? ''),
+      onStart: ({ spec }) => this.#noteStart(spec.labels),
     });
     for (const { name, labels } of FOREIGN) {
       await world.engine.start(
@@ -126,6 +131,9 @@ class Trial {
       case 'restart':
         await this.#asUser(() => world.dynos.restart(account, app, { all: true }));
         break;
+      case 'run':
+        await this.#asUser(() => this.#oneOffs.create(account, app, { command: 'z', attach: false }));
+        break;
       case 'scale': {
         const { type, quantity } = step;
         await this.#asUser(() => world.formation.batchUpdate(account, app, [{ type, quantity }]));
@@ -148,7 +156,7 @@ class Trial {
       }
       case 'crash-at-boot':
         world.behave((spec) => spec.labels[DYNO_NAME_LABEL] === 'worker.1', {
-          onStart: () => this.#noteStart('worker.1'),
+          onStart: ({ spec }) => this.#noteStart(spec.labels),
           ...(step.crashing ? { exitAfterMs: 700, exitCode: 1 } : {}),
         });
         break;
@@ -214,8 +222,10 @@ class Trial {
       .flatMap(({ type, quantity }) =>
         Array.from({ length: quantity }, (_, index) => `${type}.${index + 1} up v${current?.version}`),
       );
-    expect(world.states(app).sort()).toEqual(wanted.sort());
     const dynos = this.#dynos();
+    const oneOffs = dynos.filter(({ oneOff }) => oneOff !== null);
+    const running = oneOffs.map((dyno) => `${dynoName(dyno)} up v${dyno.releaseVersion}`);
+    expect(world.states(app).sort()).toEqual([...wanted, ...running].sort());
     const containers = this.#containers();
     const ofRole = (role: string): typeof containers =>
       containers.filter(({ labels }) => labels[ROLE_LABEL] === role);
@@ -280,7 +290,13 @@ class Trial {
     }
   }
 
-  #noteStart(name: string): void {
+  #noteStart(labels: Labels): void {
+    const name = labels[DYNO_NAME_LABEL] ?? '';
+    if (name.startsWith(`${ONE_OFF_TYPE}.`)) {
+      const id = labels[DYNO_LABEL] ?? '';
+      if (this.#startedOneOffs.has(id)) this.#violations.push(`${name} started a second time`);
+      this.#startedOneOffs.add(id);
+    }
     const coolingOff = this.#coolingOff.get(name);
     if (coolingOff === undefined || coolingOff.userActions !== this.#userActions) return;
     const early = coolingOff.until.getTime() - this.world.clock.now().getTime();

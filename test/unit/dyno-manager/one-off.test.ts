@@ -111,6 +111,20 @@ describe('a one-off dyno', () => {
     expect(world.engine.containers()).toEqual([]);
   });
 
+  test("is refused beyond Heroku's limit for its size where that holds", async () => {
+    const settings = { ...world.context.settings, herokuLimits: true };
+    service = new OneOffService({ ...world.context, settings }, attachments);
+    await start({ size: 'eco' });
+    await expect(start({ size: 'eco' })).rejects.toThrow('Cannot run more than 1 Eco size dynos.');
+    await start({ size: 'basic' });
+    expect(
+      world.store.dynos
+        .of(app.id)
+        .map(({ size }) => size)
+        .sort(),
+    ).toEqual(['basic', 'eco']);
+  });
+
   test('counts as crashed when its process fails', async () => {
     world.behave((spec) => spec.openStdin === true, { exitAfterMs: 1, exitCode: 3, prints: ['bye'] });
     const { secret } = await start();
@@ -257,6 +271,23 @@ describe('a one-off dyno', () => {
     await world.advance(1);
     expect(state(dyno.id)).toBeUndefined();
     expect(log()).toContain('heroku[run]: Stopping all processes with SIGTERM');
+  });
+
+  test('is ended after a while as all dynos are, and not started again', async () => {
+    const { dyno } = await start({ attach: false });
+    // Its own time, by its id: 20 minutes in this world, and up to 216 more.
+    const minutes = 20 + (parseInt(dyno.id.slice(0, 8), 16) / 0xffffffff) * 216;
+    await world.advance(Math.round(minutes * 60 * SECOND) - 1000);
+    expect(state(dyno.id)).toBe('up');
+    await world.advance(1000);
+    expect(log().slice(-4)).toEqual([
+      'heroku[run]: Cycling',
+      'heroku[run]: Stopping all processes with SIGTERM',
+      'heroku[run]: Process exited with status 143',
+      'heroku[run]: State changed from up to complete',
+    ]);
+    expect(world.store.dynos.of(app.id)).toEqual([]);
+    expect(world.engine.containers()).toEqual([]);
   });
 
   test('keeps its row until its client has all of its output', async () => {

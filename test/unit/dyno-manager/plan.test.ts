@@ -23,6 +23,7 @@ import type { ContainerId } from '../../../src/engine/engine';
 
 const NOW = new Date('2026-01-02T03:04:05.000Z');
 const before = (ms: number): Date => new Date(NOW.getTime() - ms);
+const DAY_MS = 24 * 3_600_000;
 const V1 = randomUUID() as ReleaseId;
 const V2 = randomUUID() as ReleaseId;
 const ECO = 'eco' as DynoSizeName;
@@ -176,7 +177,6 @@ describe('planDynos', () => {
   });
 
   test('replaces a dyno after a day and its own share of some hours more', () => {
-    const day = 24 * 3_600_000;
     const id = '80000000-0000-4000-8000-000000000000' as DynoId;
     const aged = (ms: number): Step[] => {
       const dyno = aDyno({ id, startedAt: before(ms) });
@@ -186,11 +186,11 @@ describe('planDynos', () => {
         dynos: [dyno],
         containers: [aContainer(dyno)],
         attended,
-        cycleMs: day,
+        cycleMs: DAY_MS,
       });
     };
-    expect(aged(day + 107 * 60_000)).toEqual([]);
-    expect(aged(day + 109 * 60_000)).toMatchObject([{ kind: 'retire', reason: 'cycle' }]);
+    expect(aged(DAY_MS + 107 * 60_000)).toEqual([]);
+    expect(aged(DAY_MS + 109 * 60_000)).toMatchObject([{ kind: 'retire', reason: 'cycle' }]);
   });
 
   test('with preboot keeps the old web dynos until the new ones have been up for three minutes', () => {
@@ -287,6 +287,17 @@ describe('planDynos with one-off dynos', () => {
     expect(kinds(plan(input))).toEqual(['attach-timeout']);
   });
 
+  test('ends one that has lost its network, and launches one whose network was lost before', () => {
+    const dyno = aOneOff(DETACHED);
+    const input = { dynos: [dyno], attended: new Set([dyno.id]), cutOff: new Set([dyno.id]) };
+    expect(plan({ ...input, containers: [aContainer(dyno)] })).toEqual([
+      { kind: 'retire', dyno, reason: 'cut-off' },
+    ]);
+    const starting = aOneOff(DETACHED, { state: 'starting', startedAt: null });
+    const cutOff = new Set([starting.id]);
+    expect(kinds(plan({ dynos: [starting], containers: [], cutOff }))).toEqual(['launch']);
+  });
+
   test('hangs up on one that runs without a client, once', () => {
     const dyno = aOneOff(ATTACHED);
     const input = { dynos: [dyno], containers: [aContainer(dyno)] };
@@ -332,6 +343,47 @@ describe('planDynos with one-off dynos', () => {
       ).toBeNull();
       expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: NOW })).toBeNull();
     }
+  });
+});
+
+describe('planDynos with one-off dynos that have run for a day', () => {
+  const id = '80000000-0000-4000-8000-000000000000' as DynoId;
+  const due = DAY_MS + 108 * 60_000 + 1;
+
+  test.each([
+    ['attached', ATTACHED],
+    ['detached', DETACHED],
+  ])('ends an %s one at its own time, and replaces it by none', (_name, oneOff) => {
+    const dyno = aOneOff(oneOff, { id, startedAt: before(due) });
+    const input = {
+      dynos: [dyno],
+      containers: [aContainer(dyno)],
+      attended: new Set([id]),
+      clients: new Map([[id, 'attached' as const]]),
+      cycleMs: DAY_MS,
+    };
+    const earlier = new Date(NOW.getTime() - 10);
+    expect(plan({ ...input, now: earlier })).toEqual([]);
+    const deadline = nextDeadline({ frozenMs: null, desired: [], ...input, now: earlier });
+    expect(deadline?.getTime()).toBeGreaterThan(earlier.getTime());
+    expect(plan({ ...input, now: deadline ?? earlier })).toEqual([{ kind: 'retire', dyno, reason: 'cycle' }]);
+    const down: Dyno = { ...dyno, state: 'down' };
+    expect(kinds(plan({ ...input, dynos: [down] }))).toEqual(['terminate']);
+    const ended = [aContainer(dyno, { state: 'exited', finishedAt: NOW })];
+    expect(kinds(plan({ ...input, dynos: [down], containers: ended, clients: new Map() }))).toEqual([
+      'discard',
+    ]);
+    expect(plan({ ...input, dynos: [], containers: [] })).toEqual([]);
+  });
+
+  test('concludes one that has ended, and ends none that has not begun', () => {
+    const dyno = aOneOff(DETACHED, { id, startedAt: before(due) });
+    const ended = [aContainer(dyno, { state: 'exited', finishedAt: NOW })];
+    expect(kinds(plan({ dynos: [dyno], containers: ended, cycleMs: DAY_MS }))).toEqual(['conclude']);
+    expect(kinds(plan({ dynos: [dyno], cycleMs: DAY_MS }))).toEqual(['conclude']);
+    const waiting = aOneOff(ATTACHED, { startedAt: null, createdAt: before(due) });
+    const containers = [aContainer(waiting, { state: 'created' })];
+    expect(plan({ dynos: [waiting], containers, cycleMs: DAY_MS })).toEqual([]);
   });
 });
 
@@ -740,20 +792,24 @@ describe('planDynos, whatever it finds', () => {
         releaseId: fc.constantFrom(V1, V2),
         phase: fc.constantFrom('new', 'ready', 'running', 'exited', 'gone'),
         client: fc.constantFrom(undefined, 'waiting' as const, 'attached' as const),
+        // Within the day that it may run for, or long after.
+        ageMs: fc.constantFrom(1000, 2 * DAY_MS),
       }),
       { minLength: 1, maxLength: 5 },
     );
     fc.assert(
       fc.property(anyDesired, anyDesired, anyWorld, anyOneOffs, (first, second, world, oneOffs) => {
         const running = new Set<DynoId>();
-        for (const [index, { attached, releaseId, phase, client }] of oneOffs.entries()) {
+        const aged = new Set<DynoId>();
+        for (const [index, { attached, releaseId, phase, client, ageMs }] of oneOffs.entries()) {
           const launched = phase === 'running' || phase === 'exited' || phase === 'gone';
           const dyno = aOneOff(attached ? ATTACHED : DETACHED, {
             number: 1000 + index,
             releaseId,
             state: phase === 'new' || (phase === 'ready' && !attached) ? 'starting' : 'up',
-            startedAt: launched ? before(1000) : null,
+            startedAt: launched ? before(ageMs) : null,
           });
+          if (launched && ageMs > DAY_MS) aged.add(dyno.id);
           world.dynos.push(dyno);
           if (attached && client !== undefined && (client === 'attached') === launched) {
             world.clients.set(dyno.id, client);
@@ -762,8 +818,8 @@ describe('planDynos, whatever it finds', () => {
             const state = phase === 'ready' ? 'created' : phase;
             world.containers.push(aContainer(dyno, { state, finishedAt: phase === 'exited' ? NOW : null }));
           }
-          if (phase === 'running' && (!attached || world.clients.get(dyno.id) === 'attached'))
-            running.add(dyno.id);
+          const heard = !attached || world.clients.get(dyno.id) === 'attached';
+          if (phase === 'running' && heard && !aged.has(dyno.id)) running.add(dyno.id);
         }
         const isOneOff = new Set(world.dynos.flatMap((dyno) => (dyno.oneOff === null ? [] : [dyno.id])));
         const launches = new Map<DynoId, number>();
@@ -776,14 +832,17 @@ describe('planDynos, whatever it finds', () => {
             stopping: new Set(),
             cutOff: new Set(),
             preboot: false,
-            cycleMs: 0,
+            cycleMs: DAY_MS,
             frozenMs: null,
             watchingSince: before(50_000),
             now,
           });
           for (const step of steps) {
             if (!('dyno' in step) || !isOneOff.has(step.dyno.id)) continue;
-            expect(['retire', 'retry', 'recover', 'crash', 'insert', 'terminate']).not.toContain(step.kind);
+            expect(['retry', 'recover', 'crash', 'insert']).not.toContain(step.kind);
+            if (step.kind === 'retire') expect(step.reason).toBe('cycle');
+            if (['retire', 'terminate', 'discard'].includes(step.kind)) expect(aged).toContain(step.dyno.id);
+            if (aged.has(step.dyno.id)) expect(['launch', 'prepare', 'connect']).not.toContain(step.kind);
             if (running.has(step.dyno.id)) expect(step.kind).toBe('attend');
             if (step.kind === 'launch' || step.kind === 'connect') {
               launches.set(step.dyno.id, (launches.get(step.dyno.id) ?? 0) + 1);
@@ -792,6 +851,10 @@ describe('planDynos, whatever it finds', () => {
           apply(world, steps);
         }
         for (const count of launches.values()) expect(count).toBe(1);
+        const left = [...world.dynos.map(({ id }) => id), ...world.containers.map(({ dynoId }) => dynoId)];
+        for (const dynoId of aged) {
+          if (world.clients.get(dynoId) !== 'attached') expect(left).not.toContain(dynoId);
+        }
         for (const dynoId of running) {
           expect(world.dynos.find((dyno) => dyno.id === dynoId)?.state).toBe('up');
           expect(world.containers.find((container) => container.dynoId === dynoId)?.state).toBe('running');

@@ -381,6 +381,20 @@ describe('Reconciler', () => {
     expect(world.states(app)).toEqual(['web.1 up v3']);
   });
 
+  test('tries again soon after trouble that was short, however often it was asked to act meanwhile', async () => {
+    const app = await world.createApp({ web: 'x' });
+    world.engine.failNext('list', new EngineError('unreachable', 'broken off'), 100);
+    world.dynos.restart(world.account, app, { all: true });
+    for (let kick = 0; kick < 8; kick += 1) {
+      world.manager.kick(app.id);
+      await world.settle();
+    }
+    expect(world.states(app)).toEqual(['web.1 down v3']);
+    world.engine.heal();
+    await world.advance(1_000);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+  });
+
   test('launches no dyno that is told to stop while it waits for its turn', async () => {
     const app = await world.createApp({ web: 'x' });
     world.engine.delay('create', 1000);

@@ -1,5 +1,8 @@
+import { dynoName } from '../../../src/domain/dyno';
 import { EngineError } from '../../../src/engine/engine';
 import { DYNO_LABEL, ownedLabels, ROLE_LABEL, SANDBOX_PORT_LABEL } from '../../../src/engine/labels';
+import { Attachments } from '../../../src/platform/dynos/attachments';
+import { OneOffService } from '../../../src/platform/dynos/one-offs';
 import { Store } from '../../../src/store/store';
 import { DynoWorld, INSTALLATION } from '../../support/dyno-world';
 
@@ -104,6 +107,25 @@ describe('Sandboxes', () => {
     expect(world.states(app)).toEqual(['web.1 up v3']);
     expect(world.store.dynos.of(app.id)[0]?.id).not.toBe(id);
     expect(running('dyno')).toHaveLength(1);
+  });
+
+  test('take a one-off dyno along when they end, which is not started again', async () => {
+    const app = await world.createApp({ web: 'x' });
+    await world.advance(1000);
+    const oneOffs = new OneOffService(world.context, new Attachments(world.clock));
+    const { dyno } = oneOffs.create(world.account, app, { command: 'migrate', attach: false });
+    await world.settle();
+    const holder = world.store.dynos.get(dyno.id)?.sandbox;
+    world.engine.exit(world.engine.containers().find(({ id }) => id === holder)?.name ?? '', 137);
+    await world.advance(1000);
+    const name = dynoName(dyno);
+    expect(world.log(app).slice(-4)).toEqual([
+      `heroku[${name}]: Error R99 (Platform error) -> The dyno lost its network`,
+      `heroku[${name}]: Stopping all processes with SIGTERM`,
+      `heroku[${name}]: Process exited with status 143`,
+      `heroku[${name}]: State changed from up to complete`,
+    ]);
+    expect(world.states(app)).toEqual(['web.1 up v3']);
   });
 
   test('of whose making the answer was lost are not left behind', async () => {

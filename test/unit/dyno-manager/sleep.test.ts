@@ -1,4 +1,5 @@
 import type { App } from '../../../src/domain/app';
+import { EngineError } from '../../../src/engine/engine';
 import { DynoWorld } from '../../support/dyno-world';
 
 let world: DynoWorld;
@@ -90,6 +91,43 @@ test('sleeping frozen pauses all dynos, and waking lets the very same go on', as
     'heroku[web.1]: State changed from down to starting',
     'heroku[web.1]: State changed from starting to up',
   ]);
+});
+
+test.each(['stopped', 'frozen'] as const)(
+  'from %s it wakes without a look at the engine first',
+  async (depth) => {
+    world.manager.idle(app.id, depth);
+    await world.settle();
+    const seen = world.log(app).length;
+    world.engine.delay('list', 1_000);
+    world.manager.wake(app.id);
+    await world.settle();
+    expect(containers()).toEqual(RUNNING);
+    expect(world.states(app)).toEqual(['web.1 up v3', 'worker.1 up v3']);
+    await world.advance(5_000);
+    expect(world.states(app)).toEqual(['web.1 up v3', 'worker.1 up v3']);
+    // Once: what the plan comes to afterwards is nothing more.
+    const starts = world
+      .log(app)
+      .slice(seen)
+      .filter((line) => /web.*Starting process/.test(line));
+    expect(starts).toHaveLength(depth === 'stopped' ? 1 : 0);
+  },
+);
+
+test('a thaw that the engine refuses is tried again, and counts only once it is done', async () => {
+  world.manager.idle(app.id, 'frozen');
+  await world.settle();
+  world.engine.failNext('unpause', new EngineError('other', 'not now'), 2);
+  world.engine.delay('list', 1_000);
+  world.manager.wake(app.id);
+  await world.settle();
+  expect(containers()).toEqual(['web.1 paused', 'worker.1 paused']);
+  expect(world.states(app)).toEqual(['web.1 starting v3', 'worker.1 starting v3']);
+  world.engine.delay('list', 0);
+  await world.advance(1_000);
+  expect(containers()).toEqual(RUNNING);
+  expect(world.states(app)).toEqual(['web.1 up v3', 'worker.1 up v3']);
 });
 
 test('a frozen app wakes after the daemon was restarted, and stays asleep until then', async () => {

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import util from 'node:util';
 import { DockerEngine, type DockerEngineOptions } from '../../../src/engine/docker-engine';
 import { statusOf, toEngineError } from '../../../src/engine/docker-errors';
 import type { ContainerId } from '../../../src/engine/engine';
@@ -91,6 +92,29 @@ describe('DockerEngine', () => {
     await expect(anEngine({ callTimeoutMs: 50 }).list({})).rejects.toMatchObject({ kind: 'unreachable' });
     const events = anEngine().events({}, { signal: new AbortController().signal });
     for await (const event of events) expect(event).toBeUndefined();
+  });
+
+  test('a call costs the same however many others are open', async () => {
+    const engine = anEngine();
+    // docker-modem describes each request, whoever listens: what it then prints is what it costs.
+    const described = jest.spyOn(util, 'inspect');
+    const lengths = async (): Promise<number[]> => {
+      described.mockClear();
+      await engine.inspect(ID);
+      return described.mock.results.map(({ value }) => String(value).length);
+    };
+    answer = json(INSPECT);
+    const alone = await lengths();
+    const held: ServerResponse[] = [];
+    answer = (_request, response) => held.push(response);
+    const open = Array.from({ length: 5 }, () => engine.inspect(ID));
+    while (held.length < open.length) await new Promise(setImmediate);
+    answer = json(INSPECT);
+    expect(alone).toHaveLength(1);
+    expect(await lengths()).toEqual(alone);
+    for (const response of held) response.end(JSON.stringify(INSPECT));
+    await Promise.all(open);
+    described.mockRestore();
   });
 
   test('what is already so is success', async () => {

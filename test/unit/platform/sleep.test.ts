@@ -159,6 +159,18 @@ describe('the wake ledger', () => {
     expect(sleep.wakes(app)).toHaveLength(1);
   });
 
+  test('shows one under way as far as it is, and keeps that when the daemon stops', async () => {
+    await sleep.idle(world.account, app);
+    await world.settle();
+    sleep.wakeFor(app.id, request, world.clock.now());
+    await world.settle();
+    const [wake] = sleep.wakes(app);
+    expect(wake).toMatchObject({ runningAt: expect.any(Date), upAt: expect.any(Date), firstByteAt: null });
+    sleep.ledger.stop();
+    expect(sleep.wakes(app)).toEqual([wake]);
+    expect(wakeLines()).toEqual([]);
+  });
+
   test('keeps the newest hundred of an app', async () => {
     for (let i = 0; i < 103; i += 1) {
       sleep.ledger.begin(app.id, { kind: 'command' }, 'stopped', new Date(i));

@@ -218,3 +218,13 @@ test('a maintenance page neither wakes an app nor keeps it awake', async () => {
   await eventually(() => idles() === 1, 'idle');
   clearInterval(beat);
 });
+
+test('an app whose dyno hours are used up is H82, and is not woken', async () => {
+  await begin();
+  await bench.daemon.serve({ ...asleep(), quota_exhausted: true });
+  expect(await bench.get()).toContain('Asleep until next month');
+  expect(await bench.daemon.line()).toMatch(
+    /^at=info code=H82 desc="You've used up your dyno hour pool" method=GET .* dyno= connect= service= status=503 bytes=/,
+  );
+  expect(bench.daemon.of('wake')).toEqual([]);
+});
