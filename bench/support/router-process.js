@@ -7,6 +7,7 @@ const { existsSync, mkdirSync, readFileSync, readdirSync } = require('node:fs');
 const { connect } = require('node:net');
 const path = require('node:path');
 const { LineReader } = require('../../dist/lib/line-reader');
+const { readRouteTable } = require('../../dist/router/messages');
 const { MAIN } = require('./installation');
 const { freePorts, until } = require('./measure');
 
@@ -81,6 +82,8 @@ class RouterProcess {
       hosts: [HOST],
       maintenance: false,
       has_code: true,
+      session_affinity: false,
+      quota_exhausted: false,
       // The limit of requests at a time is of each dyno: H11.
       web_quantity: 10,
       dynos: [
@@ -91,7 +94,8 @@ class RouterProcess {
       error_page_url: null,
     };
     this.#send({ type: 'hello' });
-    this.#send({ type: 'routes', table: { version: 1, apps: [app] } });
+    // Says what a newer router misses in it, which would only close the connection.
+    this.#send({ type: 'routes', table: readRouteTable({ version: 1, apps: [app] }) });
     await until('the route table to be applied', START_MS, () => this.#applied === 1);
   }
 

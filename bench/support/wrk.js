@@ -22,7 +22,7 @@ async function runWrk({ wrk, url, host, connections, seconds, signal }) {
 function readWrk(text) {
   const number = (pattern) => Number(pattern.exec(text)?.[1] ?? NaN);
   const latency = (share) => {
-    const [, value, unit] = new RegExp(`^\\s+${share}%\\s+([\\d.]+)(us|ms|s|m)$`, 'm').exec(text) ?? [];
+    const [, value, unit] = new RegExp(`^\\s+${share}%\\s+([\\d.]+)(us|ms|s|m) *$`, 'm').exec(text) ?? [];
     return Number(value) * UNITS[unit];
   };
   const sockets = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(text) ?? [];
