@@ -20,7 +20,7 @@ const MAY_IMPORT = {
 const ONLY_IMPORTER = {
   'better-sqlite3': '^src/store/database\\.ts$',
   dockerode: '^src/engine/docker-engine\\.ts$',
-  undici: '^src/router/llhttp\\.ts$',
+  undici: '^src/(router/llhttp|cli/bench/load)\\.ts$',
 };
 const layers = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
   name: `layer-${folder}`,

@@ -10,7 +10,7 @@ const os = require('node:os');
 const { setTimeout: delay } = require('node:timers/promises');
 const { deployExample, seedApps } = require('./support/apps');
 const { Installation } = require('./support/installation');
-const { describeLoad, median, percentile, until } = require('./support/measure');
+const { describeLoad, median, onEndSignal, percentile, until } = require('./support/measure');
 const { PlainContainers } = require('./support/plain-containers');
 
 const SAMPLES = 15;
@@ -29,6 +29,7 @@ const TICKS_PER_SECOND = 100;
 async function main() {
   const loadBefore = os.loadavg();
   const bench = new Dynos();
+  onEndSignal(() => bench.remove());
   try {
     await bench.start();
     await deployExample(bench, APP, 'hello-node');
@@ -237,6 +238,8 @@ function report(what, value, aim, unit) {
 }
 
 main().catch((error) => {
+  // Called off, which is why.
+  if (process.exitCode === 130) return;
   console.error(error);
   process.exitCode = 1;
 });

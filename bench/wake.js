@@ -11,7 +11,7 @@ const os = require('node:os');
 const { setTimeout: delay } = require('node:timers/promises');
 const { deployExample, seedApps } = require('./support/apps');
 const { Installation } = require('./support/installation');
-const { describeLoad, median, percentile, until } = require('./support/measure');
+const { describeLoad, median, onEndSignal, percentile, until } = require('./support/measure');
 const { PlainContainers } = require('./support/plain-containers');
 
 const SAMPLES = Number(process.env.BENCH_SAMPLES ?? 15);
@@ -27,6 +27,7 @@ const APP = 'bench';
 async function main() {
   const loadBefore = os.loadavg();
   const bench = new Wakes();
+  onEndSignal(() => bench.remove());
   let missed = 0;
   const verdict = (met) => {
     if (!met) missed += 1;
@@ -220,6 +221,8 @@ function describeStatuses(answers) {
 }
 
 main().catch((error) => {
+  // Called off, which is why.
+  if (process.exitCode === 130) return;
   console.error(error);
   process.exitCode = 1;
 });

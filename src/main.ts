@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, Option } from 'commander';
 import { ApiClientError, createApiClient, type ApiClient } from './cli/api-client';
+import type { BenchArguments } from './cli/bench/options';
 import {
   clientEnvironment,
   formatForShell,
@@ -96,6 +97,22 @@ function buildProgram(): Command {
     .description('print what a shell needs so that heroku and git use this platform: eval "$(dynodock env)"')
     .option('-s, --shell <name>', `syntax: ${SHELLS.join(', ')}`)
     .action(async (options: { shell?: string }) => env(options.shell));
+
+  program
+    .command('bench <url>')
+    .description('load-test an app: requests/s, latencies, statuses, H-codes, and the dynos that served')
+    .option('-c, --connections <number>', 'requests at a time, each on a connection of its own', '32')
+    .option('-d, --duration <seconds>', 'of each run', '10')
+    .option('-m, --method <method>', 'GET, or POST with --body')
+    .option('-H, --header <header>', "'Name: value'; may be given more than once", collect)
+    .option('-b, --body <text>', 'of each request')
+    .option(
+      '-s, --scale <numbers>',
+      'a run with each number of web dynos: 1..4, or 1,2,4; scales back at the end',
+    )
+    .option('--any-host', 'also what is no app of this installation, on this machine')
+    .option('--json', 'the result as JSON')
+    .action(async (url: string, given: BenchArguments) => bench(url, given));
 
   program
     .command('images')
@@ -245,6 +262,28 @@ async function env(shellName: string | undefined): Promise<void> {
   process.stdout.write(formatForShell(shell, variables));
 }
 
+async function bench(url: string, given: BenchArguments): Promise<void> {
+  const [{ runBench }, { readOptions }, { silentLogger }] = await Promise.all([
+    import('./cli/bench/bench.js'),
+    import('./cli/bench/options.js'),
+    import('./lib/logger.js'),
+  ]);
+  const options = readOptions(url, given);
+  const running = options.anyHost ? undefined : await daemon();
+  const calledOff = new AbortController();
+  const forget = onEndSignal(silentLogger, () => calledOff.abort());
+  try {
+    await runBench(options, {
+      platform: running && { api: running.api, routerHttpPort: running.instance.routerHttpPort },
+      print: printLines,
+      tell: warn,
+      signal: calledOff.signal,
+    });
+  } finally {
+    forget();
+  }
+}
+
 async function images(daemonToo: boolean): Promise<void> {
   const { buildDaemonImage, prepareImages } = await import('./daemon/images.js');
   const { config, paths } = open();
@@ -295,6 +334,11 @@ function readToken(paths: Paths): string {
     throw new CommandError('dynodock was never started here.', 'To start it: dynodock up --detach');
   }
   return readFileSync(paths.token, 'utf8').trim();
+}
+
+/** An option that may be given more than once. */
+function collect(value: string, previous: readonly string[] = []): string[] {
+  return [...previous, value];
 }
 
 function parseShell(name: string): Shell {

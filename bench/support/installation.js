@@ -100,7 +100,12 @@ class Installation {
     await ended;
   }
 
-  async remove() {
+  /** Once, also when it is called off in the middle. */
+  remove() {
+    return (this.removing ??= this.#removeAll());
+  }
+
+  async #removeAll() {
     this.database?.close();
     await this.stop();
     if (this.installationId !== undefined) {

@@ -48,4 +48,14 @@ async function freePorts(count) {
   return ports;
 }
 
-module.exports = { describeLoad, freePorts, median, percentile, until };
+/** A benchmark that is called off, by Ctrl-C or a time limit, removes what it made all the same. */
+function onEndSignal(remove) {
+  const end = () => {
+    process.exitCode = 130;
+    void remove().then(() => process.exit());
+  };
+  process.once('SIGINT', end);
+  process.once('SIGTERM', end);
+}
+
+module.exports = { describeLoad, freePorts, median, onEndSignal, percentile, until };

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../lib/clock';
+import { deferred } from '../lib/deferred';
 import type { ClientExchange, ClientTls } from './client';
 import { Deadlines } from './deadlines';
 import { Http1Connection, type Http1Context } from './http1-connection';
@@ -17,7 +18,7 @@ export interface Http1ServerOptions {
 export class Http1Server {
   readonly #context: Http1Context;
   readonly #connections = new Set<Http1Connection>();
-  #drained: (() => void) | null = null;
+  readonly #drained = deferred<undefined>();
 
   constructor(options: Http1ServerOptions) {
     const { clock, idleMs, lingerMs, onExchange } = options;
@@ -31,7 +32,7 @@ export class Http1Server {
       onExchange,
       onClosed: (connection) => {
         this.#connections.delete(connection);
-        if (this.#connections.size === 0) this.#drained?.();
+        this.#settle();
       },
     };
   }
@@ -42,20 +43,22 @@ export class Http1Server {
   }
 
   /** Closes what is idle now and the rest as it becomes idle; resolves when none is left. */
-  drain(): Promise<void> {
+  async drain(): Promise<void> {
     this.#context.draining = true;
-    const drained = new Promise<void>((resolve) => (this.#drained = resolve));
-    for (const connection of [...this.#connections]) connection.closeIfIdle();
-    if (this.#connections.size === 0) this.#drained?.();
-    return drained.then(() => {
-      this.#context.idle.stop();
-      this.#context.linger.stop();
-    });
+    for (const connection of this.#connections) connection.closeIfIdle();
+    this.#settle();
+    await this.#drained.promise;
+    this.#context.idle.stop();
+    this.#context.linger.stop();
   }
 
   /** Cuts everything off. */
   destroy(): void {
     for (const connection of this.#connections) connection.destroy();
+  }
+
+  #settle(): void {
+    if (this.#context.draining && this.#connections.size === 0) this.#drained.resolve(undefined);
   }
 }
 

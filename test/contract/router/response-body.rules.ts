@@ -121,7 +121,7 @@ export function describeResponseBodies(rules: Rules): void {
     });
 
     rule(`${ROUTING}, Request buffering`, 'an answer of any size passes', async () => {
-      const size = 30_000_000;
+      const size = 12_000_000;
       const { answer, id } = await answered(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`, {}, [
         ['flood', size],
       ]);
@@ -154,7 +154,6 @@ export function describeResponseBodies(rules: Rules): void {
         // The dyno's connection still expects a body: it is of no more use.
         await rules.place.recorded(request.id, ({ ended, closed }) => ended || closed !== null, 'its end');
       },
-      { failing: 'the answer promises to keep the connection' },
     );
 
     rule('RFC 9112 §9.6', 'a client that goes on sending does not lose it', async () => {

@@ -95,6 +95,50 @@ describe('framing', () => {
   });
 });
 
+describe('a body', () => {
+  test('is held back from a dyno that does not read, with bounded memory', async () => {
+    const dyno = await serving((socket) => void socket.pause());
+    const client = bench
+      .client()
+      .write('POST / HTTP/1.1\r\nHost: demo.localhost\r\nContent-Length: 200000000\r\n\r\n');
+    const chunk = Buffer.alloc(64 * 1024);
+    let sent = 0;
+    const more = (): void => {
+      while (sent < 190_000_000 && client.socket.write(chunk)) sent += chunk.length;
+    };
+    client.socket.on('drain', more);
+    more();
+    let last = -1;
+    while (last !== sent || dyno.sockets.length === 0) {
+      last = sent;
+      await pause(100);
+    }
+    expect(sent).toBeLessThan(50_000_000);
+    dyno.sockets[0]!.resume();
+    await eventually(() => sent > last, 'goes on');
+  });
+
+  test('waits unread while there is no dyno, but for a little', async () => {
+    await bench.start();
+    await bench.daemon.serve(anApp());
+    const client = bench
+      .client()
+      .write('POST / HTTP/1.1\r\nHost: demo.localhost\r\nContent-Length: 9000000\r\n\r\n');
+    client.write('x'.repeat(9_000_000));
+    await pause(50);
+    let body = 0;
+    const dyno = await bench.dyno((socket) => {
+      socket.on('data', (chunk) => {
+        body += chunk.length;
+        if (body > 9_000_000) socket.write(HELLO);
+      });
+    });
+    await bench.daemon.serve(anApp({ dynos: [aDyno(dyno.port)] }));
+    await client.saw('hello');
+    expect(dyno.received.endsWith('x'.repeat(100))).toBe(true);
+  });
+});
+
 describe('requests sent ahead', () => {
   test('are answered in order, each with bytes of its own', async () => {
     await serving((socket) =>

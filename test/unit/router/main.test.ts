@@ -112,7 +112,11 @@ describe('router processes', () => {
     const next = runRouter({ ...config(), listen: { hosts: ['127.0.0.1'], httpPort: port } });
     const nextDaemon = await connected();
     const client = new TestClient(port).write('GET / HTTP/1.0\r\nHost: demo.localhost\r\n\r\n');
-    await eventually(() => dyno.received.split('\r\n\r\n').length === 5, 'request through the next router');
+    await eventually(
+      () => dyno.received.split('\r\n\r\n').length === 5,
+      'request through the next router',
+      20_000,
+    );
     await eventually(() => !workers.some(isRunning), 'workers end');
     for (const { socket } of [client, nextDaemon]) socket.destroy();
     process.emit('SIGTERM');

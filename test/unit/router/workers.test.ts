@@ -270,7 +270,11 @@ describe('an app sleeps', () => {
     await bench.daemon.serve(asleep);
     const held = times(7, ask);
     await eventually(() => bench.daemon.of('wake').length === 1, 'wake');
-    await pause(50);
+    // What all of them hold is told with the refusal to park the app.
+    await eventually(() => {
+      bench.daemon.send({ type: 'park', app_id: 'app-1' });
+      return bench.daemon.of('busy').at(-1)?.in_flight === 7;
+    }, 'all held');
     await bench.daemon.serve(awake(dyno.port));
     for (const client of held) await client.saw('hello');
     await eventually(() => bench.daemon.of('woken').length === 1, 'woken');
