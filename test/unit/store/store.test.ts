@@ -5,8 +5,17 @@ import path from 'node:path';
 import type { App } from '../../../src/domain/app';
 import type { Dyno } from '../../../src/domain/dyno';
 import type { DynoSizeName } from '../../../src/domain/dyno-size';
-import type { AccountId, AppId, DynoId, ReleaseId, SlugId } from '../../../src/domain/ids';
+import type {
+  AccountId,
+  AppId,
+  DomainId,
+  DynoId,
+  ReleaseId,
+  SlugId,
+  SniEndpointId,
+} from '../../../src/domain/ids';
 import type { OneOff } from '../../../src/domain/one-off';
+import type { SniEndpoint } from '../../../src/domain/sni-endpoint';
 import type { NewRelease } from '../../../src/store/releases';
 import { Store } from '../../../src/store/store';
 import { Database, isUniqueViolation } from '../../../src/store/database';
@@ -181,6 +190,55 @@ describe('Store', () => {
     expect(store.events.of(app.id)).toEqual([
       { id: 1, appId: app.id, kind: 'app.create', payload: { a: 1 }, actor: 'a@b.example', at: AT },
     ]);
+  });
+
+  test('keeps certificates apart from their keys, and frees domains when one goes', () => {
+    const app = anApp(store);
+    store.apps.insert(app);
+    const endpoint: SniEndpoint = {
+      id: randomUUID() as SniEndpointId,
+      appId: app.id,
+      name: 'kyoto-04213',
+      certificateId: randomUUID(),
+      certificateChain: 'CHAIN',
+      certificate: {
+        domains: ['www.example.com'],
+        startsAt: AT,
+        expiresAt: new Date(AT.getTime() + 1000),
+        issuer: '/CN=CA',
+        subject: '/CN=www.example.com',
+        selfSigned: false,
+        caSigned: true,
+      },
+      createdAt: AT,
+      updatedAt: AT,
+    };
+    store.sniEndpoints.insert(endpoint, 'KEY');
+    expect(store.sniEndpoints.of(app.id)).toEqual([endpoint]);
+    expect(store.sniEndpoints.findByName('kyoto-04213')).toEqual(endpoint);
+    expect(JSON.stringify(store.sniEndpoints.of(app.id))).not.toContain('KEY');
+    expect(store.sniEndpoints.keyPair(endpoint.id)).toEqual({ certificateChain: 'CHAIN', privateKey: 'KEY' });
+    store.sniEndpoints.update({ ...endpoint, certificateChain: 'NEXT' }, 'NEXT KEY');
+    expect(store.sniEndpoints.keyPair(endpoint.id)).toEqual({
+      certificateChain: 'NEXT',
+      privateKey: 'NEXT KEY',
+    });
+
+    const id = randomUUID() as DomainId;
+    const domain = {
+      id,
+      appId: app.id,
+      hostname: 'www.example.com',
+      kind: 'custom',
+      createdAt: AT,
+      updatedAt: AT,
+    } as const;
+    store.domainNames.insert({ ...domain, sniEndpointId: null });
+    store.domainNames.associate(id, endpoint.id, AT);
+    expect(store.domainNames.findByHostname('www.example.com')?.sniEndpointId).toBe(endpoint.id);
+    store.sniEndpoints.delete(endpoint.id);
+    expect(store.domainNames.findByHostname('www.example.com')).toEqual({ ...domain, sniEndpointId: null });
+    expect(store.sniEndpoints.keyPair(endpoint.id)).toBeUndefined();
   });
 
   test('keeps what a one-off dyno is, whatever happens to it, and forgets it with the dyno', () => {
