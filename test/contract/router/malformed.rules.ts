@@ -51,22 +51,10 @@ export function describeMalformedRequests(rules: Rules): void {
     };
 
     /** Only whether it is refused matters; the body is what it would be under one of the readings. */
-    const refused = (
-      source: string,
-      text: string,
-      lines: readonly string[],
-      body = '',
-      failing?: string,
-    ): void => {
-      rule(
-        source,
-        `${text} is refused with 400`,
-        () => attempt(lines, body, 'refused'),
-        failing === undefined ? {} : { failing },
-      );
+    const refused = (source: string, text: string, lines: readonly string[], body = ''): void => {
+      rule(source, `${text} is refused with 400`, () => attempt(lines, body, 'refused'));
     };
 
-    const PARSED_ON = 'what comes behind a refused request is served';
     const CHUNKED = '0\r\n\r\n';
     const TE = 'Transfer-Encoding';
     const CL = 'Content-Length';
@@ -90,18 +78,12 @@ export function describeMalformedRequests(rules: Rules): void {
     ]) {
       refused(S63, `the coding ${JSON.stringify(value)}`, [`${TE}: ${value}`], CHUNKED);
     }
-    refused(
-      S61,
-      'a coding beside chunked, which would be lost',
-      [`${TE}: gzip, chunked`],
-      CHUNKED,
-      PARSED_ON,
-    );
-    refused(S61, 'identity beside chunked', [`${TE}: identity, chunked`], CHUNKED, PARSED_ON);
-    refused(S63, 'an empty coding', [`${TE}:`], CHUNKED, PARSED_ON);
+    refused(S61, 'a coding beside chunked, which would be lost', [`${TE}: gzip, chunked`], CHUNKED);
+    refused(S61, 'identity beside chunked', [`${TE}: identity, chunked`], CHUNKED);
+    refused(S63, 'an empty coding', [`${TE}:`], CHUNKED);
     refused(S61, 'chunked twice in a list', [`${TE}: chunked, chunked`], CHUNKED);
     refused(S61, 'chunked twice in two lines', [`${TE}: chunked`, `${TE}: chunked`], CHUNKED);
-    refused(S61, 'chunked behind another line', [`${TE}: identity`, `${TE}: chunked`], CHUNKED, PARSED_ON);
+    refused(S61, 'chunked behind another line', [`${TE}: identity`, `${TE}: chunked`], CHUNKED);
     refused(S61, 'chunked before another line', [`${TE}: chunked`, `${TE}: x`], CHUNKED);
 
     for (const value of [
@@ -161,22 +143,17 @@ export function describeMalformedRequests(rules: Rules): void {
     refused(S22, 'a bare CR as a line’s end', [`X: a\r${TE}: chunked`], CHUNKED);
     refused(S22, 'CR CR LF as a line’s end', [`X: a\r`]);
 
-    rule(
-      S61,
-      'chunks in HTTP/1.0 are refused with 400, or end the connection',
-      async () => {
-        const request = rules.place.request(ANSWER, {
-          method: 'POST',
-          version: '1.0',
-          headers: ['Transfer-Encoding: chunked', 'Connection: keep-alive'],
-          body: CHUNKED,
-        });
-        const bytes = await rules.place.send(request.text + hidden(request.id));
-        expect(bytes.split('HTTP/1.1 ')).toHaveLength(2);
-        expect(await rules.place.record(`hidden-${request.id}`)).toBeNull();
-      },
-      { failing: PARSED_ON },
-    );
+    rule(S61, 'chunks in HTTP/1.0 are refused with 400, or end the connection', async () => {
+      const request = rules.place.request(ANSWER, {
+        method: 'POST',
+        version: '1.0',
+        headers: ['Transfer-Encoding: chunked', 'Connection: keep-alive'],
+        body: CHUNKED,
+      });
+      const bytes = await rules.place.send(request.text + hidden(request.id));
+      expect(bytes.split('HTTP/1.1 ')).toHaveLength(2);
+      expect(await rules.place.record(`hidden-${request.id}`)).toBeNull();
+    });
 
     const line = (text: string, change: (line: string) => string): void => {
       rule('RFC 9112 §3', `${text} is refused with 400`, async () => {
@@ -215,7 +192,7 @@ export function describeMalformedRequests(rules: Rules): void {
   });
 
   describe('malformed chunks', () => {
-    const bad = (text: string, body: string, failing?: string): void => {
+    const bad = (text: string, body: string): void => {
       rule(
         'RFC 9112 §7.1',
         `${text} is refused with 400 (H26), and the dyno never sees a complete request`,
@@ -245,7 +222,6 @@ export function describeMalformedRequests(rules: Rules): void {
           }
           expect(await rules.place.record(`hidden-${request.id}`)).toBeNull();
         },
-        failing === undefined ? {} : { failing },
       );
     };
     bad('a size that is no number', 'zz\r\nbody\r\n0\r\n\r\n');
@@ -271,10 +247,6 @@ export function describeMalformedRequests(rules: Rules): void {
     bad('a folded trailer', '4\r\nbody\r\n0\r\nX: y\r\n z\r\n\r\n');
     bad('a trailer with a NUL', '4\r\nbody\r\n0\r\nX: \0\r\n\r\n');
     bad('a trailer with a bare LF', '4\r\nbody\r\n0\r\nX: y\n\r\n');
-    bad(
-      'a trailer of 20,000 lines',
-      `4\r\nbody\r\n0\r\n${'X: y\r\n'.repeat(20_000)}\r\n`,
-      'they have no limit',
-    );
+    bad('a trailer of 20,000 lines', `4\r\nbody\r\n0\r\n${'X: y\r\n'.repeat(20_000)}\r\n`);
   });
 }

@@ -139,39 +139,24 @@ export function describeRequestHeaders(rules: Rules): void {
       expect(valuesOf(kept, 'x-list')).toEqual(['a=1', 'b=2']);
     });
 
-    rule(
-      'RFC 9110 §5.3',
-      'so does the order of different names',
-      async () => {
-        const own = ['X-A: 1', 'X-B: 2', 'X-A: 3', 'X-C: 4', 'X-B: 5'];
-        const { id } = await ask(ANSWER, { headers: [...own, CLOSE] });
-        const kept = (await received(id)).headers.filter(([name]) => /^X-[ABC]$/.test(name));
-        expect(kept.map(([name, value]) => `${name}: ${value}`)).toEqual(own);
-      },
-      { failing: 'equal names are put together' },
-    );
+    rule('RFC 9110 §5.3', 'so does the order of different names', async () => {
+      const own = ['X-A: 1', 'X-B: 2', 'X-A: 3', 'X-C: 4', 'X-B: 5'];
+      const { id } = await ask(ANSWER, { headers: [...own, CLOSE] });
+      const kept = (await received(id)).headers.filter(([name]) => /^X-[ABC]$/.test(name));
+      expect(kept.map(([name, value]) => `${name}: ${value}`)).toEqual(own);
+    });
 
-    rule(
-      'RFC 6265 §5.4',
-      'two Cookie lines stay two',
-      async () => {
-        const { id } = await ask(ANSWER, { headers: ['Cookie: a=1', 'cookie: b=2', CLOSE] });
-        expect(valuesOf((await received(id)).headers, 'cookie')).toEqual(['a=1', 'b=2']);
-      },
-      { failing: 'they are joined' },
-    );
+    rule('RFC 6265 §5.4', 'two Cookie lines stay two', async () => {
+      const { id } = await ask(ANSWER, { headers: ['Cookie: a=1', 'cookie: b=2', CLOSE] });
+      expect(valuesOf((await received(id)).headers, 'cookie')).toEqual(['a=1', 'b=2']);
+    });
 
-    rule(
-      'RFC 9110 §5.1',
-      'a name may be any token, one that a language gives a meaning too',
-      async () => {
-        const { id } = await ask(ANSWER, { headers: ['__proto__: x', "!#$%&'*+-.^_`|~: y", CLOSE] });
-        const { headers } = await received(id);
-        expect(headers).toContainEqual(['__proto__', 'x']);
-        expect(headers).toContainEqual(["!#$%&'*+-.^_`|~", 'y']);
-      },
-      { failing: '__proto__ is lost' },
-    );
+    rule('RFC 9110 §5.1', 'a name may be any token, one that a language gives a meaning too', async () => {
+      const { id } = await ask(ANSWER, { headers: ['__proto__: x', "!#$%&'*+-.^_`|~: y", CLOSE] });
+      const { headers } = await received(id);
+      expect(headers).toContainEqual(['__proto__', 'x']);
+      expect(headers).toContainEqual(["!#$%&'*+-.^_`|~", 'y']);
+    });
 
     rule('RFC 9110 §6.6.2', 'a Trailer header without chunks does no harm', async () => {
       const { answer } = await ask([['send', OK.replace('\r\n\r\n', '\r\nTrailer: X-Sum\r\n\r\n')]], {

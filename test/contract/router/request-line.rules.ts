@@ -85,16 +85,11 @@ export function describeRequestLines(rules: Rules): void {
       ['one of odd characters', "!#$%&'*+-.^_`|~09aZ"],
       ['one of 127 characters', 'M'.repeat(127)],
     ] as const) {
-      rule(
-        `${ROUTING}, HTTP versions and methods`,
-        `any token reaches the dyno: ${what}`,
-        async () => {
-          const { id, answer } = await ask(ANSWER, { method });
-          expect(answer.status).toBe(200);
-          expect((await received(id)).method).toBe(method);
-        },
-        { failing: 'its parser knows a list of methods' },
-      );
+      rule(`${ROUTING}, HTTP versions and methods`, `any token reaches the dyno: ${what}`, async () => {
+        const { id, answer } = await ask(ANSWER, { method });
+        expect(answer.status).toBe(200);
+        expect((await received(id)).method).toBe(method);
+      });
     }
 
     for (const [what, method] of [
