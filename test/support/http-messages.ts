@@ -36,10 +36,15 @@ const CHUNK_LINE = new RegExp(
   `^([0-9A-Fa-f]+)((?:[ \\t]*;[ \\t]*${TOKEN}(?:[ \\t]*=[ \\t]*(?:${TOKEN}|"(?:[^"\\\\\\x00-\\x1f\\x7f]|\\\\[\\x20-\\x7e])*"))?)*)$`,
 );
 
+/** Extensions end with the line and with the router: what they look like moves no boundary. */
+const LENIENT_CHUNK_LINE = /^([0-9A-Fa-f]+)(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?$/;
+
 class Malformed extends Error {}
 
 /** Thrown where bytes are missing. */
-class Incomplete extends Error {}
+class Incomplete extends Error {
+  override message = 'bytes are missing';
+}
 
 class Reader {
   at = 0;
@@ -94,7 +99,7 @@ export function readStrictly(text: string, { fromClient = false } = {}): StrictR
       if (fromClient) reader.skip(/[\r\n]*/y);
       if (reader.at === text.length) break;
       begun = readHead(reader, fromClient);
-      readBody(reader, begun);
+      readBody(reader, begun, fromClient ? LENIENT_CHUNK_LINE : CHUNK_LINE);
       requests.push(begun);
     }
     return { requests, rest: 'nothing', begun: null, problem: null };
@@ -144,13 +149,13 @@ function framingOf(request: StrictRequest): StrictRequest['framing'] {
   return 'none';
 }
 
-function readBody(reader: Reader, request: StrictRequest): void {
+function readBody(reader: Reader, request: StrictRequest, chunkLine: RegExp): void {
   if (request.framing === 'length') {
     request.body = reader.take(Number(valuesOf(request.headers, 'content-length')[0]));
   } else if (request.framing === 'chunked') {
     for (;;) {
       const line = reader.line();
-      const size = CHUNK_LINE.exec(line)?.[1]?.replace(/^0+(?=.)/, '');
+      const size = chunkLine.exec(line)?.[1]?.replace(/^0+(?=.)/, '');
       if (size === undefined || size.length > 12) throw new Malformed(`chunk line ${show(line)}`);
       const length = parseInt(size, 16);
       if (length === 0) break;

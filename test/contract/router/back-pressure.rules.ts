@@ -4,8 +4,8 @@ import type { Rules } from './rules';
 
 const ROUTING = 'HTTP Routing';
 /** Far more than the kernel's buffers on the way take, and far more than a router may hold. */
-const FLOOD = 256 * 1024 * 1024;
-const HELD_AT_MOST = 64 * 1024 * 1024;
+const FLOOD = 128 * 1024 * 1024;
+const HELD_AT_MOST = 48 * 1024 * 1024;
 
 /** The pace at which bytes pass: the slowest one's, and little is held meanwhile. */
 export function describeBackPressure(rules: Rules): void {

@@ -121,7 +121,7 @@ export function describeResponseBodies(rules: Rules): void {
     });
 
     rule(`${ROUTING}, Request buffering`, 'an answer of any size passes', async () => {
-      const size = 30_000_000;
+      const size = 12_000_000;
       const { answer, id } = await answered(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`, {}, [
         ['flood', size],
       ]);

@@ -377,6 +377,17 @@ describe('refusing', () => {
     expect(await bench.daemon.line()).toContain(`status=200 bytes=${`HTTP/1.1 ${first}`.length} `);
   });
 
+  test('survives an upgrade right behind a request that it refuses', async () => {
+    await serving(HELLO);
+    await bench
+      .client()
+      .write(
+        'GET / HTTP/1.1\r\nHost: other\r\n\r\nGET / HTTP/1.1\r\nHost: demo.localhost\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n',
+      )
+      .end();
+    expect(statusOf(await bench.get())).toBe(200);
+  });
+
   test('refuses any other expectation with 417', async () => {
     await serving(HELLO);
     expect(statusOf(await bench.get('/', '\nExpect: miracles'))).toBe(417);
