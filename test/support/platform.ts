@@ -177,8 +177,11 @@ export class TestPlatform {
     for (const command of this.#running) await command.stop('SIGKILL');
     await this.stopDaemon();
     await this.dynodock(['down', '--all']);
-    await removeInstallation(this.installationId);
-    rmSync(this.dir, { recursive: true, force: true });
+    try {
+      await removeInstallation(this.installationId);
+    } finally {
+      rmSync(this.dir, { recursive: true, force: true });
+    }
   }
 
   /** undefined before the first start. */
@@ -397,16 +400,26 @@ async function freePort(): Promise<number> {
   }
 }
 
-/** Containers, volumes, networks and images that bear the installation's id. */
+/**
+ * Containers, volumes, networks and images that bear the installation's id. Tried until none is left: a network stays
+ * as long as one of its containers is still on its way out.
+ */
 async function removeInstallation(id: string | undefined): Promise<void> {
   if (id === undefined) return;
   const filter = `label=${INSTALLATION_LABEL}=${id}`;
-  const list = async (...args: string[]): Promise<string[]> =>
-    (await execute('docker', [...args, '--filter', filter])).stdout.split('\n').filter((line) => line !== '');
-  for (const container of await list('ps', '-aq')) await execute('docker', ['rm', '-f', '-v', container]);
-  for (const volume of await list('volume', 'ls', '-q'))
-    await execute('docker', ['volume', 'rm', '-f', volume]);
-  for (const network of await list('network', 'ls', '-q'))
-    await execute('docker', ['network', 'rm', network]);
-  for (const image of new Set(await list('images', '-q'))) await execute('docker', ['rmi', '-f', image]);
+  const removeAll = async (list: string[], remove: string[]): Promise<string[]> => {
+    const { stdout } = await execute('docker', [...list, '--filter', filter]);
+    const found = [...new Set(stdout.split('\n').filter((line) => line !== ''))];
+    for (const one of found) await execute('docker', [...remove, one]);
+    return found;
+  };
+  await eventually('nothing of the installation to be left', async () => {
+    const found = [
+      ...(await removeAll(['ps', '-aq'], ['rm', '-f', '-v'])),
+      ...(await removeAll(['volume', 'ls', '-q'], ['volume', 'rm', '-f'])),
+      ...(await removeAll(['network', 'ls', '-q'], ['network', 'rm'])),
+      ...(await removeAll(['images', '-q'], ['rmi', '-f'])),
+    ];
+    return found.length === 0;
+  });
 }
