@@ -288,9 +288,19 @@ export class TestPlatform {
 
   /** One request through the router to an app, by its name or by a domain. */
   visit(host: string, requestPath = '/', headers: Record<string, string> = {}): Promise<Answer> {
+    return this.request('GET', host, requestPath, { headers });
+  }
+
+  request(
+    method: string,
+    host: string,
+    requestPath: string,
+    { headers = {}, body }: { headers?: Record<string, string>; body?: Buffer } = {},
+  ): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const request = http.get(
+      const request = http.request(
         {
+          method,
           host: '127.0.0.1',
           port: this.httpPort,
           path: requestPath,
@@ -314,6 +324,7 @@ export class TestPlatform {
         },
       );
       request.on('error', reject);
+      request.end(body);
     });
   }
 
