@@ -146,7 +146,9 @@ async function up(options: { detach?: boolean; detachedChild?: boolean }): Promi
     const { prepareImages } = await import('./daemon/images.js');
     await prepareImages({ config, paths, imagesDir: IMAGES_DIR, onProgress: (line) => warn(line) });
     const instance = await startDetached(paths, __filename);
-    printLines(`dynodock is up: API on port ${instance.apiPort}, apps on port ${instance.routerHttpPort}.`);
+    printLines(
+      `dynodock is up: API on port ${instance.apiPort}, apps on ports ${instance.routerHttpPort} and ${instance.routerHttpsPort} (https).`,
+    );
     return;
   }
   const [{ Daemon }, { createLogger }] = await Promise.all([
@@ -171,7 +173,9 @@ async function up(options: { detach?: boolean; detachedChild?: boolean }): Promi
   });
   await daemon.start();
   if (!detached)
-    warn(`dynodock is up: API on port ${config.apiPort}, apps on port ${config.routerHttpPort}.`);
+    warn(
+      `dynodock is up: API on port ${config.apiPort}, apps on ports ${config.routerHttpPort} and ${config.routerHttpsPort} (https).`,
+    );
   await ended;
   await daemon.stop();
 }
@@ -200,7 +204,7 @@ async function status(app?: string): Promise<void> {
   }
   printLines(
     `dynodock ${instance.version}, process ${instance.pid}, since ${instance.startedAt}`,
-    `API and git on port ${instance.apiPort}, apps on port ${instance.routerHttpPort}, data in ${paths.dataDir}`,
+    `API and git on port ${instance.apiPort}, apps on ports ${instance.routerHttpPort} and ${instance.routerHttpsPort} (https), data in ${paths.dataDir}`,
     '',
     ...(await describeApps(api)),
   );
@@ -299,7 +303,12 @@ async function router(): Promise<void> {
     dataDir: paths.run,
     socketPath: paths.routerSocket,
     snapshotPath: paths.routerSnapshot,
-    listen: { hosts: ['127.0.0.1', '::1'], httpPort: config.routerHttpPort },
+    listen: {
+      hosts: ['127.0.0.1', '::1'],
+      httpPort: config.routerHttpPort,
+      httpsPort: config.routerHttpsPort,
+    },
+    certificatesDir: paths.appCertificates,
     workers: config.routerWorkers,
     logger: createLogger({ level: config.logLevel, file: paths.routerLog }),
   });

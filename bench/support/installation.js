@@ -55,13 +55,14 @@ class Installation {
   }
 
   async prepare() {
-    [this.apiPort, this.httpPort] = await freePorts(2);
+    [this.apiPort, this.httpPort, this.httpsPort] = await freePorts(3);
     this.environment = {
       ...process.env,
       HOME: path.join(this.directory, 'home'),
       DYNODOCK_HOME: this.data,
       DYNODOCK_API_PORT: String(this.apiPort),
       DYNODOCK_HTTP_PORT: String(this.httpPort),
+      DYNODOCK_HTTPS_PORT: String(this.httpsPort),
       DYNODOCK_LOG_LEVEL: 'info',
       GIT_CONFIG_NOSYSTEM: '1',
       GIT_AUTHOR_NAME: 'Bench',

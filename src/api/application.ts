@@ -26,6 +26,7 @@ import { releaseRoutes } from './routes/releases';
 import { schemaRoutes } from './routes/schema';
 import { sleepRoutes } from './routes/sleep';
 import { slugRoutes } from './routes/slugs';
+import { sniEndpointRoutes } from './routes/sni-endpoints';
 import { stackRoutes } from './routes/stacks';
 import { unsupportedRoutes } from './routes/unsupported';
 import type { ApiServices, BundledBuildpack } from './services';
@@ -83,6 +84,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(releaseRoutes(services));
   app.use(sleepRoutes(services));
   app.use(slugRoutes(services));
+  app.use(sniEndpointRoutes(services));
   app.use(stackRoutes());
   app.use(emptyCollectionRoutes(services));
   app.use(unsupportedRoutes());

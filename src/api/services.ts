@@ -16,6 +16,7 @@ import type { LogSessions } from '../platform/log-sessions/log-sessions';
 import type { Releases } from '../platform/releases/releases';
 import type { Sleep } from '../platform/sleep/sleep';
 import type { Slugs } from '../platform/slugs/slugs';
+import type { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 
 /** The use cases behind the endpoints. */
 export interface ApiServices {
@@ -35,6 +36,7 @@ export interface ApiServices {
   releases: Releases;
   sleep: Sleep;
   slugs: Slugs;
+  sniEndpoints: SniEndpoints;
 }
 
 /** What the API needs of builds. */

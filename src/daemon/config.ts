@@ -10,6 +10,7 @@ export interface Config {
   dataDir: string;
   apiPort: number;
   routerHttpPort: number;
+  routerHttpsPort: number;
   /** Processes that serve requests. */
   routerWorkers: number;
   appDomain: string;
@@ -62,6 +63,7 @@ const SETTINGS = {
   dataDir: setting('DYNODOCK_HOME', () => path.join(homedir(), '.dynodock'), (text) => path.resolve(text), 'Data folder'),
   apiPort: setting('DYNODOCK_API_PORT', '5700', port, 'Port of the Platform API and of git'),
   routerHttpPort: setting('DYNODOCK_HTTP_PORT', '5780', port, 'Port on which apps answer HTTP'),
+  routerHttpsPort: setting('DYNODOCK_HTTPS_PORT', '5743', port, 'Port on which apps answer HTTPS'),
   routerWorkers: setting('DYNODOCK_ROUTER_WORKERS', '0', workers, `Processes of the router; 0 = one per core, ${MAX_DEFAULT_WORKERS} at most`),
   appDomain: setting('DYNODOCK_DOMAIN', 'localhost', domain, 'Apps are reached as <app>.<domain>'),
   email: setting('DYNODOCK_EMAIL', () => `${userName()}@dynodock.localhost`, email, 'Who the local user is'),

@@ -35,16 +35,20 @@ import { LogSessions } from '../platform/log-sessions/log-sessions';
 import { Releases } from '../platform/releases/releases';
 import { Sleep } from '../platform/sleep/sleep';
 import { Slugs } from '../platform/slugs/slugs';
+import { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 import { Rendezvous } from '../rendezvous/rendezvous';
 import type { RouterLogLine } from '../router/protocol';
 import { Store } from '../store/store';
+import { ensureApiCertificate } from './api-certificate';
+import { AppCertificates } from './app-certificates';
 import { bundledBuildpacks } from './bundled-buildpacks';
-import { ensureCertificates } from './certificates';
+
 import type { Config } from './config';
 import { describeTakenPort } from './doctor';
 import { connectEngine, copyTrustBundle, ensureNetwork } from './engine-setup';
 import { prepareImages } from './images';
 import { ownPidNamespace, removeInstance, writeInstance } from './instance';
+import { LocalAuthority } from './local-authority';
 import { DataFolderLock, LockedError } from './lock';
 import { answers } from '../lib/private-socket';
 import type { Paths } from './paths';
@@ -105,7 +109,11 @@ export class Daemon {
       if (this.#router !== undefined) await endRouter(this.#router);
       throw await explainStartError(error, config);
     }
-    logger.info('dynodock is up', { api: config.apiPort, http: config.routerHttpPort });
+    logger.info('dynodock is up', {
+      api: config.apiPort,
+      http: config.routerHttpPort,
+      https: config.routerHttpsPort,
+    });
   }
 
   /** Dynos and the router go on running. */
@@ -147,7 +155,8 @@ export class Daemon {
       onProgress: (line) => logger.info('building images', { line }),
     });
     const network = await ensureNetwork(engine, installationId);
-    const tls = await ensureCertificates(paths.tls, clock.now());
+    const authority = await LocalAuthority.open(paths.tls, clock.now());
+    const tls = await ensureApiCertificate(paths.tls, authority, clock.now());
     const trust = caBundlePath === undefined ? {} : { caBundlePath };
 
     const logplex = new Logplex(clock);
@@ -166,9 +175,17 @@ export class Daemon {
       clock,
       logger: logger.child({ component: 'router-link' }),
     });
+    const certificates: AppCertificates = new AppCertificates({
+      folder: paths.appCertificates,
+      authority,
+      clock,
+      logger: logger.child({ component: 'certificates' }),
+      onIssued: () => routes.changed(),
+    });
     const routes = new RoutePublisher({
       store,
       clock,
+      certificates,
       sleep: config.sleep,
       quotaExhausted: () => dynoHours.exhausted,
       publish: (table) => link.publish(table),
@@ -272,6 +289,7 @@ export class Daemon {
       clock,
       logger: logger.child({ component: 'rendezvous' }),
     });
+    const sniEndpoints = new SniEndpoints(context);
     const api: ApiServer = createApiServer({
       services: {
         account,
@@ -281,7 +299,7 @@ export class Daemon {
         builds,
         buildpackInstallations: new BuildpackInstallations(context),
         configVars: new ConfigVarsService(context, releases),
-        domains: new Domains(context),
+        domains: new Domains(context, sniEndpoints),
         dynoHours,
         dynos: new Dynos(context),
         formation: new FormationService(context),
@@ -290,6 +308,7 @@ export class Daemon {
         releases,
         sleep,
         slugs: new Slugs(context),
+        sniEndpoints,
       },
       tls,
       listen: { port: config.apiPort },
@@ -304,6 +323,15 @@ export class Daemon {
     const scheduler = new Scheduler(
       [
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
+        {
+          // A new table asks for certificates in place of those that end soon.
+          name: 'certificates',
+          cron: '15 */10 * * * *',
+          run: () => {
+            certificates.sweep(routes.certificateIds);
+            routes.changed();
+          },
+        },
         { name: 'dyno hours', cron: '*/10 * * * * *', run: () => dynoHours.look() },
         { name: 'leftover builds', cron: '*/5 * * * * *', run: () => builder.removeLeftovers() },
       ],
@@ -315,6 +343,7 @@ export class Daemon {
       { name: 'git hooks', start: () => receiver.start(), stop: () => receiver.stop() },
       { name: 'builds', start: () => builds.start() },
       { name: 'git', stop: () => git.stop() },
+      { name: 'certificates', start: () => certificates.start(), stop: () => certificates.stop() },
       {
         name: 'router link',
         start: () => {
@@ -341,6 +370,7 @@ export class Daemon {
             pidNamespace: ownPidNamespace(),
             apiPort: config.apiPort,
             routerHttpPort: config.routerHttpPort,
+            routerHttpsPort: config.routerHttpsPort,
             startedAt: clock.now().toISOString(),
             version,
           }),
@@ -355,28 +385,38 @@ export class Daemon {
   async #assertPortsFree(): Promise<void> {
     const { config, paths } = this.#options;
     if (config.apiPort !== 0 && !(await isFree(config.apiPort))) throw await apiPortTaken(config);
-    if (config.router === 'external' || config.routerHttpPort === 0) return;
-    // A router that went on while the daemon was away has its port.
-    if (await answers(paths.routerSocket)) return;
-    if (!(await isFree(config.routerHttpPort))) throw await httpPortTaken(config);
+    // A router that went on while the daemon was away has its ports.
+    if (config.router === 'external' || (await answers(paths.routerSocket))) return;
+    const taken = await takenRouterPort(config);
+    if (taken !== undefined) throw await routerPortTaken(taken);
   }
 
   /** The router may be another process's business, but without one no app can be reached. */
   async #untilRouted(link: RouterLink): Promise<void> {
-    const { config, paths } = this.#options;
+    const { config, paths, logger } = this.#options;
     try {
       await link.settled(AbortSignal.any([AbortSignal.timeout(ROUTER_READY_MS), this.#routerEnded.signal]));
     } catch (cause) {
-      if (!(await isFree(config.routerHttpPort))) throw await httpPortTaken(config, { cause });
+      const taken = await takenRouterPort(config);
+      if (taken !== undefined) throw await routerPortTaken(taken, { cause });
       const advice =
         config.router === 'external' ? 'Start it: dynodock router.' : `Its log: ${paths.routerLog}`;
       throw new StartError(`The router does not start. ${advice}`, { cause });
     }
-    const port = link.router?.httpPort;
-    if (port !== undefined && port !== config.routerHttpPort && config.routerHttpPort !== 0) {
+    const [http, https] = routerPorts(config);
+    for (const [wanted, port] of [
+      [http.port, link.router?.httpPort],
+      [https.port, link.router?.httpsPort],
+    ]) {
+      if (port == null || port === wanted || wanted === 0) continue;
       throw new StartError(
-        `A router of this installation already serves port ${port}, not ${config.routerHttpPort}. Run \`dynodock down\` first to change the port.`,
+        `A router of this installation already serves port ${port}, not ${wanted}. Run \`dynodock down\` first to change the port.`,
       );
+    }
+    if (link.router?.httpsPort === null) {
+      logger.warn('the running router was started by an older version and does not serve https', {
+        advice: 'dynodock down, then dynodock up',
+      });
     }
   }
 }
@@ -432,7 +472,30 @@ async function apiPortTaken(config: Config, options?: ErrorOptions): Promise<Sta
   return new StartError(`Port ${config.apiPort} of the API is ${detail}. ${advice}`, options);
 }
 
-async function httpPortTaken(config: Config, options?: ErrorOptions): Promise<StartError> {
-  const { detail, advice } = await describeTakenPort(config.routerHttpPort, 'DYNODOCK_HTTP_PORT');
-  return new StartError(`Port ${config.routerHttpPort} of the router is ${detail}. ${advice}`, options);
+interface RouterPort {
+  who: string;
+  variable: string;
+  port: number;
+}
+
+function routerPorts(config: Config): [http: RouterPort, https: RouterPort] {
+  return [
+    { who: 'router', variable: 'DYNODOCK_HTTP_PORT', port: config.routerHttpPort },
+    { who: 'router (https)', variable: 'DYNODOCK_HTTPS_PORT', port: config.routerHttpsPort },
+  ];
+}
+
+async function takenRouterPort(config: Config): Promise<RouterPort | undefined> {
+  for (const wanted of routerPorts(config)) {
+    if (wanted.port !== 0 && !(await isFree(wanted.port))) return wanted;
+  }
+  return undefined;
+}
+
+async function routerPortTaken(
+  { who, variable, port }: RouterPort,
+  options?: ErrorOptions,
+): Promise<StartError> {
+  const { detail, advice } = await describeTakenPort(port, variable);
+  return new StartError(`Port ${port} of the ${who} is ${detail}. ${advice}`, options);
 }

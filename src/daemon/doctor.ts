@@ -38,6 +38,7 @@ export async function examine(config: Config, paths: Paths, imagesDir: string): 
     () => examineDataFolder(config.dataDir),
     () => examinePort(paths, 'API', 'DYNODOCK_API_PORT', config.apiPort),
     () => examinePort(paths, 'router', 'DYNODOCK_HTTP_PORT', config.routerHttpPort),
+    () => examinePort(paths, 'router, https', 'DYNODOCK_HTTPS_PORT', config.routerHttpsPort),
     () => examineAppNames(config),
     examineIpv6,
     () => examineTrust(config),

@@ -10,6 +10,7 @@ export interface Instance {
   installationId: string;
   apiPort: number;
   routerHttpPort: number;
+  routerHttpsPort: number;
   startedAt: string;
   version: string;
 }

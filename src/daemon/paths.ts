@@ -18,6 +18,10 @@ export class Paths {
   get caCertificate(): string {
     return path.join(this.tls, 'ca.pem');
   }
+  /** Certificates and keys of app hosts, which the router reads. */
+  get appCertificates(): string {
+    return path.join(this.tls, 'apps');
+  }
   /** A copy of the host's bundle, at a path that the engine can mount. */
   get trustBundle(): string {
     return path.join(this.dataDir, 'trust', 'ca-bundle.pem');

@@ -39,6 +39,8 @@ export type WakeRequest = Omit<Extract<RouterMessage, { type: 'wake' }>, 'type'>
 export interface RouterInfo {
   pid: number;
   httpPort: number;
+  /** null = it does not speak TLS. */
+  httpsPort: number | null;
 }
 
 /**
@@ -263,7 +265,11 @@ export class RouterLink {
         this.#state = 'linked';
         this.#delayMs = this.#options.backOffMs.min;
         this.#mayNotSpawnUntilMs = 0;
-        this.#router = { pid: message.pid, httpPort: message.http_port };
+        this.#router = {
+          pid: message.pid,
+          httpPort: message.http_port,
+          httpsPort: message.https_port ?? null,
+        };
         logger.info('router linked', { pid: message.pid, port: message.http_port });
         send(socket, { type: 'hello' });
         this.#sendTable();

@@ -11,6 +11,7 @@ export type FormationId = Id<'formation'>;
 export type DynoId = Id<'dyno'>;
 export type DomainId = Id<'domain'>;
 export type LogDrainId = Id<'log-drain'>;
+export type SniEndpointId = Id<'sni-endpoint'>;
 export type WakeId = Id<'wake'>;
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

@@ -5,6 +5,7 @@ import type { Logger } from '../lib/logger';
 import type { ParkAnswer } from './activity';
 import type { ParkingPlace } from './parking';
 import type { RouteTable } from './protocol';
+import type { Scheme } from './worker';
 import { parseWorkerReport, type WorkerNews, type WorkerOrder, type WorkerReport } from './worker-messages';
 
 export interface WorkerTimings {
@@ -36,7 +37,7 @@ export interface ChildWorkerOptions {
   onReady: () => void;
   onNews: (news: WorkerNews) => void;
   /** A connection that it never took: nothing has been read of it. */
-  onReturned: (socket: Socket) => void;
+  onReturned: (socket: Socket, scheme: Scheme) => void;
   /** Once, after its last message; nothing else is called afterwards. */
   onEnd: () => void;
 }
@@ -51,7 +52,7 @@ export class ChildWorker implements ParkingPlace {
   readonly #options: ChildWorkerOptions;
   readonly #child: ChildProcess;
   /** Connections on their way to it, which Node sends one at a time. */
-  readonly #handing = new Map<number, { socket: Socket; sinceMs: number }>();
+  readonly #handing = new Map<number, { socket: Socket; scheme: Scheme; sinceMs: number }>();
   #connections = 0;
   /** One for each table that it has not confirmed yet, the oldest first. */
   #unconfirmed: (() => void)[] = [];
@@ -96,18 +97,18 @@ export class ChildWorker implements ParkingPlace {
   }
 
   /** Passes a client's connection on, of which nothing has been read. */
-  accept(socket: Socket): void {
+  accept(socket: Socket, scheme: Scheme): void {
     this.#connections += 1;
     const id = this.#connections;
-    this.#handing.set(id, { socket, sinceMs: this.#options.clock.now().getTime() });
+    this.#handing.set(id, { socket, scheme, sinceMs: this.#options.clock.now().getTime() });
     if (this.#pending === 1) this.#expectReply();
     // Node would lose what is on its way to a process that dies: this one holds on to it until it was taken.
     this.#child.send(
-      { type: 'connection', id } satisfies WorkerOrder,
+      { type: 'connection', id, scheme } satisfies WorkerOrder,
       socket,
       { keepOpen: true },
       (error) => {
-        if (error !== null && this.#handing.delete(id)) this.#options.onReturned(socket);
+        if (error !== null && this.#handing.delete(id)) this.#options.onReturned(socket, scheme);
       },
     );
   }
@@ -245,7 +246,7 @@ export class ChildWorker implements ParkingPlace {
     this.#cancelDeadline();
     for (const confirm of this.#unconfirmed.splice(0)) confirm();
     for (const answer of this.#parks.splice(0)) answer(NOTHING_UNDER_WAY);
-    for (const { socket } of this.#handing.values()) this.#options.onReturned(socket);
+    for (const { socket, scheme } of this.#handing.values()) this.#options.onReturned(socket, scheme);
     this.#handing.clear();
     this.#options.onEnd();
     for (const tell of this.#onEnded.splice(0)) tell();

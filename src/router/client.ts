@@ -20,6 +20,8 @@ export interface ClientTls {
   version: 'tlsv1.2' | 'tlsv1.3';
   /** SNI; null when the client named none. */
   serverName: string | null;
+  /** May requests for this host come on the connection? Not if its certificate is for others (RFC 9110 §15.5.20). */
+  covers(hostname: string): boolean;
 }
 
 /** What a client does. After `onFinish` or `onAbort` nothing more is called. */

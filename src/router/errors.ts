@@ -19,6 +19,7 @@ export type RouterErrorCode =
   | 'H26'
   | 'H27'
   | 'H28'
+  | 'H32'
   | 'H80'
   | 'H81'
   | 'H82'
@@ -55,6 +56,7 @@ const ERRORS: Record<RouterErrorCode, Omit<RouterError, 'code'>> = {
   H26: { desc: 'Request Error', level: 'error', status: 400 },
   H27: { desc: 'Client Request Interrupted', level: 'warning', status: 499, sock: 'client' },
   H28: { desc: 'Client Connection Idle', level: 'warning', status: 499 },
+  H32: { desc: 'TLS Certificate Mismatch', level: 'error', status: 421 },
   H80: { desc: 'Maintenance mode', level: 'info', status: 503 },
   H81: { desc: 'Blank app', level: 'info', status: 503 },
   H82: { desc: "You've used up your dyno hour pool", level: 'info', status: 503 },
@@ -175,6 +177,11 @@ function pageText(error: RouterError, appName: string): PageText {
           'Deploy with “git push heroku main”, then reload this page.',
         ],
       };
+    case 'H32':
+      return {
+        title: 'Misdirected request',
+        lines: ['This connection was made for another host. A new one for this host will do.'],
+      };
     case 'H82':
       return {
         title: 'Asleep until next month',
@@ -219,8 +226,8 @@ function overrideUrl(
   error: RouterError,
   pages: { errorPageUrl: string | null; maintenancePageUrl: string | null },
 ): string | null {
-  // The blank app's welcome and a bad request are no application errors.
-  if (error.code === 'H81' || error.code === 'H26') return null;
+  // The blank app's welcome and a client's mistakes are no application errors.
+  if (error.code === 'H81' || error.code === 'H26' || error.code === 'H32') return null;
   const url = error.code === 'H80' ? pages.maintenancePageUrl : pages.errorPageUrl;
   // Anything but http(s), such as a javascript: URL, would run inside the app's own origin.
   return url !== null && /^(https?:)?\/\//i.test(url) ? url : null;

@@ -143,7 +143,8 @@ export class Exchange implements ClientEvents, DynoEvents {
     if (this.#head.fault !== null) this.#fail(badRequest(this.#head.fault));
     else if (this.#head.expectation === 'unsupported') {
       this.#fail(badRequest('unsupported expect header value'));
-    } else this.#dispatch(app.app_id);
+    } else if (client.tls?.covers(this.#head.hostname) === false) this.#fail(routerError('H32'));
+    else this.#dispatch(app.app_id);
   }
 
   /** The router itself failed. */
@@ -317,6 +318,7 @@ export class Exchange implements ClientEvents, DynoEvents {
     }
     const body = !client.hasBody ? 'none' : this.#head.contentLength === null ? 'chunked' : 'counted';
     const forwarded: Forwarded = {
+      httpVersion: client.head.httpVersion,
       proto: client.tls === null ? 'http' : 'https',
       port: client.localPort,
       startedAtMs: this.#startedAt.getTime(),
@@ -558,7 +560,8 @@ export class Exchange implements ClientEvents, DynoEvents {
         serviceMs: this.#connectedAtMs === null ? null : now.getTime() - this.#connectedAtMs,
         status,
         bytes: this.#connectedAtMs === null ? null : this.#client.bytesWritten,
-        protocol: this.#client.tls === null ? 'http' : 'https',
+        httpVersion: this.#client.head.httpVersion,
+        tls: this.#client.tls,
       }),
     );
   }

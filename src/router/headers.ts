@@ -2,6 +2,7 @@
  * Which headers pass the router, and which it adds (Dev Center "HTTP Routing", "Heroku headers"). Works on flat lists
  * (name, value, name, value, …), so that case, order and repetition stay as they were sent.
  */
+import type { ClientHead } from './client';
 import { listValue, membersOf } from './header-list';
 import type { RequestHead } from './request-head';
 
@@ -36,7 +37,7 @@ const REPLACED = [
 /** A Connection header cannot talk the router out of these: routing and framing depend on them. */
 const NEVER_DROPPED = new Set(['host', 'content-length', 'content-type', 'date']);
 
-const VIA = '1.1 heroku-router';
+const PSEUDONYM = 'heroku-router';
 
 /** Names in lower case. Most others are told apart by their length alone, which is what each request is spared. */
 class NameSet {
@@ -75,6 +76,8 @@ function nominated(connection: string | null): Set<string> | null {
 }
 
 export interface Forwarded {
+  /** What the client speaks, for Via (RFC 9110 §7.6.3). */
+  httpVersion: ClientHead['httpVersion'];
   proto: 'http' | 'https';
   port: number;
   startedAtMs: number;
@@ -101,7 +104,7 @@ export function dynoRequestHead(head: RequestHead, forwarded: Forwarded): string
   return (
     `${text}X-Request-ID: ${head.requestId}\r\nX-Forwarded-For: ${head.fwd.join(', ')}\r\n` +
     `X-Forwarded-Proto: ${forwarded.proto}\r\nX-Forwarded-Port: ${forwarded.port}\r\n` +
-    `X-Request-Start: ${forwarded.startedAtMs}\r\nVia: ${via(head.via)}\r\n\r\n`
+    `X-Request-Start: ${forwarded.startedAtMs}\r\nVia: ${via(head.via, forwarded.httpVersion === '2.0' ? '2.0' : '1.1')}\r\n\r\n`
   );
 }
 
@@ -123,7 +126,7 @@ export function clientResponseHeaders(rawHeaders: readonly string[], status: num
     }
     flat.push(name, rawHeaders[i + 1] as string);
   }
-  flat.push('Via', via(passed));
+  flat.push('Via', via(passed, '1.1'));
   // A 204 has no Content-Length (RFC 9110 §8.6), and a 1xx neither.
   if (status < 200 || status === 204) (dropped ??= new Set()).add('content-length');
   return dropped === null ? flat : without(flat, dropped);
@@ -161,6 +164,7 @@ function without(flat: readonly string[], names: ReadonlySet<string>): string[] 
   return left;
 }
 
-function via(passed: string | null): string {
-  return passed === null ? VIA : [...membersOf(passed), VIA].join(', ');
+function via(passed: string | null, received: '1.1' | '2.0'): string {
+  const own = `${received} ${PSEUDONYM}`;
+  return passed === null ? own : [...membersOf(passed), own].join(', ');
 }

@@ -1,4 +1,5 @@
 import { bare, quote } from '../lib/logfmt';
+import type { ClientTls } from './client';
 import type { RouterError } from './errors';
 
 /** What one request leaves in the app's log, as `heroku[router]:`. */
@@ -18,7 +19,8 @@ export interface RequestRecord {
   status: number | null;
   /** Head and body sent to the client. */
   bytes: number | null;
-  protocol: 'http' | 'https';
+  httpVersion: '1.0' | '1.1' | '2.0';
+  tls: Pick<ClientTls, 'version'> | null;
 }
 
 /** Times as log lines carry them; many lines fall into one millisecond. */
@@ -34,7 +36,9 @@ export function timestamps(): (at: Date) => string {
   };
 }
 
-/** The router's logfmt, fields in Heroku's order (Dev Center "HTTP Routing", "Heroku router log format"). */
+const TLS_VERSIONS = { 'tlsv1.2': 'tls1.2', 'tlsv1.3': 'tls1.3' } as const;
+
+/** The logfmt of Router 2.0, fields in Heroku's order (Dev Center "HTTP Routing", "Heroku router log format"). */
 export function formatLogLine(record: RequestRecord): string {
   const { error } = record;
   // One string, rather than a list of fields: each request pays for this.
@@ -46,7 +50,8 @@ export function formatLogLine(record: RequestRecord): string {
     `${line}method=${bare(record.method)} path=${quote(record.path)} host=${bare(record.host)} ` +
     `request_id=${bare(record.requestId)} fwd=${quote(record.fwd.join(','))} dyno=${bare(record.dyno ?? '')} ` +
     `connect=${milliseconds(record.connectMs)} service=${milliseconds(record.serviceMs)} ` +
-    `status=${record.status ?? ''} bytes=${record.bytes ?? ''} protocol=${record.protocol}`
+    `status=${record.status ?? ''} bytes=${record.bytes ?? ''} protocol=http${record.httpVersion} ` +
+    (record.tls === null ? 'tls=false' : `tls=true tls_version=${TLS_VERSIONS[record.tls.version]}`)
   );
 }
 

@@ -10,6 +10,7 @@ export interface RouterConfig {
   socketPath?: string;
   snapshotPath?: string;
   listen: RouterOptions['listen'];
+  certificatesDir?: string;
   /** Processes that serve connections, this one among them. Default 1. */
   workers?: number;
   logger: Logger;

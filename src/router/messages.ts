@@ -46,6 +46,9 @@ export function readRouterMessage(value: unknown): RouterMessage {
         pid: integer(message.pid, 'pid'),
         table_version: integer(message.table_version, 'table_version'),
         http_port: integer(message.http_port, 'http_port'),
+        ...(message.https_port === undefined
+          ? {}
+          : { https_port: integer(message.https_port, 'https_port') }),
       };
     case 'applied':
       return { type: 'applied', table_version: integer(message.table_version, 'table_version') };
@@ -88,7 +91,14 @@ export function readRouterMessage(value: unknown): RouterMessage {
 /** Throws MessageError. */
 export function readRouteTable(value: unknown): RouteTable {
   const table = record(value, 'table');
-  return { version: integer(table.version, 'version'), apps: array(table.apps, 'apps').map(readApp) };
+  return {
+    version: integer(table.version, 'version'),
+    apps: array(table.apps, 'apps').map(readApp),
+    // Not in tables of the time before https, and so are certificates.
+    ...(table.default_certificate == null
+      ? {}
+      : { default_certificate: certificateId(table.default_certificate, 'default_certificate') }),
+  };
 }
 
 function readApp(value: unknown): AppRoutes {
@@ -97,6 +107,7 @@ function readApp(value: unknown): AppRoutes {
     app_id: text(app.app_id, 'app_id'),
     app_name: text(app.app_name, 'app_name'),
     hosts: array(app.hosts, 'hosts').map((host) => text(host, 'host')),
+    ...(app.certificates === undefined ? {} : { certificates: readCertificates(app.certificates) }),
     maintenance: flag(app.maintenance, 'maintenance'),
     has_code: flag(app.has_code, 'has_code'),
     session_affinity: flag(app.session_affinity, 'session_affinity'),
@@ -107,6 +118,19 @@ function readApp(value: unknown): AppRoutes {
     maintenance_page_url: textOrNull(app.maintenance_page_url, 'maintenance_page_url'),
     error_page_url: textOrNull(app.error_page_url, 'error_page_url'),
   };
+}
+
+function readCertificates(value: unknown): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(record(value, 'certificates')).map(([host, id]) => [host, certificateId(id, host)]),
+  );
+}
+
+/** It becomes a file's name. */
+function certificateId(value: unknown, what: string): string {
+  const id = text(value, what);
+  if (!/^[0-9a-f]{64}$/.test(id)) throw new MessageError(`${what} is no id of a certificate`);
+  return id;
 }
 
 function readDyno(value: unknown): RouteDyno {

@@ -29,6 +29,8 @@ export type RouterMessage =
       /** Version of the table being served, 0 for none. */
       table_version: number;
       http_port: number;
+      /** Absent when it does not speak TLS. */
+      https_port?: number;
     }
   /** The table of that version is being served from now on. */
   | { type: 'applied'; table_version: number }
@@ -73,6 +75,8 @@ export interface RouterLogLine {
 export interface RouteTable {
   version: number;
   apps: AppRoutes[];
+  /** For TLS clients that name no host, or one that nobody has; absent = none, and they are turned away. */
+  default_certificate?: string;
 }
 
 export interface AppRoutes {
@@ -80,6 +84,11 @@ export interface AppRoutes {
   app_name: string;
   /** Lower case, without port: exact names, or `*.example.org` for any one label in front. */
   hosts: string[];
+  /**
+   * Host as in `hosts` → id of its certificate, a file of that name in the folder that daemon and router share. A host
+   * without one gets the default certificate.
+   */
+  certificates?: Readonly<Record<string, string>>;
   maintenance: boolean;
   /** A release with code exists; without one the app is blank (H81). */
   has_code: boolean;

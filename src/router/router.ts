@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
@@ -12,9 +13,9 @@ import { DEFAULT_LIMITS, DEFAULT_TIMEOUTS, type RouterLimits } from './limits';
 import { LogShipper } from './log-shipper';
 import { ROUTER_PROTOCOL_VERSION, type RouteTable } from './protocol';
 import { Snapshot } from './snapshot';
+import { RouterWorker, type Scheme } from './worker';
 import { Parking, type ParkingPlace } from './parking';
 import { WakeRelay } from './wake-relay';
-import { RouterWorker } from './worker';
 import type { WorkerNews } from './worker-messages';
 import { DEFAULT_WORKER_TIMINGS, WorkerPool } from './worker-pool';
 
@@ -26,7 +27,9 @@ export interface RouterOptions {
   /** Default: `router-table.json` in `dataDir`. */
   snapshotPath?: string;
   /** Port 0 = any free one, the same for all hosts. A host this machine does not have (no IPv6) is left out. */
-  listen: { hosts: readonly string[]; httpPort: number };
+  listen: { hosts: readonly string[]; httpPort: number; httpsPort?: number };
+  /** Where the daemon puts certificates; needed with `httpsPort`. Default: `certificates` in `dataDir`. */
+  certificatesDir?: string;
   clock: Clock;
   logger: Logger;
   timeouts?: Partial<RouterTimeouts>;
@@ -63,6 +66,7 @@ export class Router {
   readonly #parking: Parking;
   readonly #servers: Server[] = [];
   #httpPort = 0;
+  #httpsPort: number | null = null;
   #stopping: Promise<void> | null = null;
 
   constructor(options: RouterOptions) {
@@ -80,6 +84,7 @@ export class Router {
         pid: process.pid,
         table_version: this.tableVersion,
         http_port: this.#httpPort,
+        ...(this.#httpsPort === null ? {} : { https_port: this.#httpsPort }),
       }),
       onTable: (table) => this.#apply(table),
       onShutdown: () => {
@@ -103,11 +108,19 @@ export class Router {
       maxBuffered: limits.bufferedLogLines,
     });
     this.#wakes = new WakeRelay({ clock, send: (message) => this.#control.send(message) });
+    const tls =
+      options.listen.httpsPort === undefined
+        ? null
+        : {
+            certificatesDir: options.certificatesDir ?? join(dataDir, 'certificates'),
+            ticketKeys: randomBytes(48),
+          };
     this.#worker = new RouterWorker({
       clock,
       logger,
       timeouts,
       limits,
+      tls,
       random: options.random ?? Math.random,
       log: (line) => this.#shipper.push(line),
       wakes: (message) => this.#wakes.relay(OWN, message),
@@ -124,11 +137,12 @@ export class Router {
         type: 'start',
         timeouts,
         limits,
+        tls: tls && { certificates_dir: tls.certificatesDir, ticket_keys: tls.ticketKeys.toString('base64') },
         table: this.#worker.table,
         parked: this.#worker.parked,
       }),
       onNews: (worker, news) => this.#pass(worker, news),
-      serve: (socket) => this.#worker.accept(socket),
+      serve: (socket, scheme) => this.#worker.accept(socket, scheme),
     });
     const own: ParkingPlace = {
       park: (appId, atOnce) => Promise.resolve(this.#worker.park(appId, atOnce)),
@@ -143,6 +157,11 @@ export class Router {
   /** The port in use, once started. */
   get httpPort(): number {
     return this.#httpPort;
+  }
+
+  /** null without one. */
+  get httpsPort(): number | null {
+    return this.#httpsPort;
   }
 
   /** Version of the table that is served, 0 for none. */
@@ -169,7 +188,11 @@ export class Router {
       await this.stop();
       throw error;
     }
-    this.#options.logger.info('router started', { port: this.#httpPort, table: this.tableVersion });
+    this.#options.logger.info('router started', {
+      port: this.#httpPort,
+      httpsPort: this.#httpsPort,
+      table: this.tableVersion,
+    });
   }
 
   /** Lets what is under way end, for at most `drainMs`, then closes everything. */
@@ -219,14 +242,23 @@ export class Router {
   }
 
   async #listen(): Promise<void> {
+    const { httpPort, httpsPort } = this.#options.listen;
+    this.#httpPort = await this.#open('http', httpPort);
+    if (httpsPort !== undefined) this.#httpsPort = await this.#open('https', httpsPort);
+  }
+
+  /** Listens on the same port of all hosts, and answers which that is. */
+  async #open(scheme: Scheme, wanted: number): Promise<number> {
+    let port = wanted;
     let missing: unknown = null;
+    let found = false;
     for (const host of this.#options.listen.hosts) {
       // A client may close its half after the request. Nothing is read here, for whoever serves the connection.
       const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
-        this.#pool.accept(socket),
+        this.#pool.accept(socket, scheme),
       );
       try {
-        await listen(server, host, this.#httpPort || this.#options.listen.httpPort);
+        await listen(server, host, port);
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         if (code !== 'EADDRNOTAVAIL' && code !== 'EAFNOSUPPORT') throw error;
@@ -235,9 +267,11 @@ export class Router {
         continue;
       }
       this.#servers.push(server);
-      this.#httpPort = (server.address() as AddressInfo).port;
+      ({ port } = server.address() as AddressInfo);
+      found = true;
     }
-    if (this.#servers.length === 0) throw new Error('no address to listen on', { cause: missing });
+    if (!found) throw new Error('no address to listen on', { cause: missing });
+    return port;
   }
 }
 

@@ -13,6 +13,7 @@ import {
   text,
 } from './messages';
 import type { RouterMessage, RouteTable } from './protocol';
+import type { Scheme } from './worker';
 
 /*
  * What the primary process of the router and its further worker processes say to each other over the channel of
@@ -28,6 +29,8 @@ export type WorkerOrder =
       type: 'start';
       timeouts: RouterTimeouts;
       limits: RouterLimits;
+      /** null = there is no https. The keys in base64. */
+      tls: { certificates_dir: string; ticket_keys: string } | null;
       table: RouteTable;
       /** Apps that are parked now. */
       parked: string[];
@@ -35,7 +38,7 @@ export type WorkerOrder =
   /** Answered with `applied`, each one. */
   | { type: 'routes'; table: RouteTable }
   /** Comes with a client's connection. Answered with `taken`. */
-  | { type: 'connection'; id: number }
+  | { type: 'connection'; id: number; scheme: Scheme }
   /** Answered with `park_answer`, each one. */
   | { type: 'park'; app_id: string; at_once: boolean }
   | { type: 'unpark'; app_id: string }
@@ -78,6 +81,7 @@ export function parseWorkerOrder(value: unknown): WorkerOrder {
         type: 'start',
         timeouts: readNumbers(order.timeouts, DEFAULT_TIMEOUTS, 'timeouts'),
         limits: readNumbers(order.limits, DEFAULT_LIMITS, 'limits'),
+        tls: order.tls === null ? null : readTls(order.tls),
         table: readRouteTable(order.table),
         parked: array(order.parked, 'parked').map((appId) => text(appId, 'app_id')),
       };
@@ -88,7 +92,7 @@ export function parseWorkerOrder(value: unknown): WorkerOrder {
     case 'routes':
       return { type: 'routes', table: readRouteTable(order.table) };
     case 'connection':
-      return { type: 'connection', id: integer(order.id, 'id') };
+      return { type: 'connection', id: integer(order.id, 'id'), scheme: readScheme(order.scheme) };
     case 'daemon_connected':
     case 'drain':
       return { type: order.type };
@@ -125,6 +129,19 @@ export function parseWorkerReport(value: unknown): WorkerReport {
     default:
       throw new MessageError('report has an unknown type');
   }
+}
+
+function readTls(value: unknown): { certificates_dir: string; ticket_keys: string } {
+  const tls = record(value, 'tls');
+  return {
+    certificates_dir: text(tls.certificates_dir, 'certificates_dir'),
+    ticket_keys: text(tls.ticket_keys, 'ticket_keys'),
+  };
+}
+
+function readScheme(value: unknown): Scheme {
+  if (value === 'http' || value === 'https') return value;
+  throw new MessageError('scheme is none of ours');
 }
 
 function readParkAnswer(value: unknown): ParkAnswer {

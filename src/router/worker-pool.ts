@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import { ChildWorker, type WorkerTimings } from './child-worker';
 import type { RouteTable } from './protocol';
+import type { Scheme } from './worker';
 import type { WorkerNews, WorkerOrder } from './worker-messages';
 
 export const DEFAULT_WORKER_TIMINGS: WorkerTimings = {
@@ -29,7 +30,7 @@ export interface WorkerPoolOptions {
   /** `worker` is a number of its own for each process that ever was, from 1. */
   onNews: (worker: number, news: WorkerNews) => void;
   /** Serves a connection in this process. */
-  serve: (socket: Socket) => void;
+  serve: (socket: Socket, scheme: Scheme) => void;
 }
 
 /** Hands connections to this process and to further ones in turns, and keeps those processes running. */
@@ -63,11 +64,11 @@ export class WorkerPool {
   }
 
   /** Nothing has been read from the socket. */
-  accept(socket: Socket): void {
+  accept(socket: Socket, scheme: Scheme): void {
     this.#turn = (this.#turn + 1) % (this.#serving.length + 1);
     const worker = this.#serving[this.#turn - 1];
-    if (worker === undefined || worker.isLate) this.#options.serve(socket);
-    else worker.accept(socket);
+    if (worker === undefined || worker.isLate) this.#options.serve(socket, scheme);
+    else worker.accept(socket, scheme);
   }
 
   /** Resolves once all that take connections serve the table; one that does not is replaced. */

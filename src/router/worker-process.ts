@@ -54,7 +54,7 @@ function loggerOf(context: Record<string, unknown>): Logger {
   };
 }
 
-function start({ timeouts, limits, table, parked }: Extract<WorkerOrder, { type: 'start' }>): Parts {
+function start({ timeouts, limits, tls, table, parked }: Extract<WorkerOrder, { type: 'start' }>): Parts {
   const shipper = new LogShipper({
     clock: systemClock,
     send: (message) => unsent < MAX_UNSENT && report(message),
@@ -67,6 +67,10 @@ function start({ timeouts, limits, table, parked }: Extract<WorkerOrder, { type:
     logger: loggerOf({}),
     timeouts,
     limits,
+    tls: tls && {
+      certificatesDir: tls.certificates_dir,
+      ticketKeys: Buffer.from(tls.ticket_keys, 'base64'),
+    },
     random: Math.random,
     log: (line) => shipper.push(line),
     wakes: report,
@@ -101,7 +105,9 @@ function obey(order: WorkerOrder, handle: SendHandle): void {
     case 'connection':
       if (!(handle instanceof Socket)) throw new Error('a connection came without its socket');
       // Not before this is sent: should this process die, the primary serves what it still holds, from its first byte.
-      if (!report({ type: 'taken', id: order.id }, () => worker.accept(handle))) worker.accept(handle);
+      if (!report({ type: 'taken', id: order.id }, () => worker.accept(handle, order.scheme))) {
+        worker.accept(handle, order.scheme);
+      }
       return;
     case 'park':
       report({ type: 'park_answer', answer: worker.park(order.app_id, order.at_once) });

@@ -8,16 +8,20 @@ import { DynoConnections } from './dyno-connections';
 import { Exchange, type ExchangeContext, type RouterTimeouts } from './exchange';
 import { Gate, isRoutable, type WakeNews } from './gate';
 import { Http1Server } from './http1-server';
+import { Http2Server } from './http2-server';
 import type { RouterLimits } from './limits';
 import { timestamps } from './log-line';
 import type { AppRoutes, RouterLogLine, RouteTable } from './protocol';
 import { EMPTY_TABLE, RouteIndex } from './route-table';
+import { TlsTermination, type TlsSettings } from './tls-termination';
 
 export interface RouterWorkerOptions {
   clock: Clock;
   logger: Logger;
   timeouts: RouterTimeouts;
   limits: RouterLimits;
+  /** null = no connection of it comes. */
+  tls: TlsSettings | null;
   /** 0 ≤ x < 1, chooses dynos. */
   random: () => number;
   log: (line: RouterLogLine) => void;
@@ -26,6 +30,9 @@ export interface RouterWorkerOptions {
   /** An app has had no traffic here for long. */
   quiet: (appId: string) => void;
 }
+
+/** Which of the ports a connection came to. */
+export type Scheme = 'http' | 'https';
 
 /**
  * The data plane of one process: serves the connections that it is given by the table that it was given. Limits per
@@ -38,6 +45,8 @@ export class RouterWorker {
   readonly #activity: Activity;
   readonly #connections: DynoConnections;
   readonly #http1: Http1Server;
+  readonly #http2: Http2Server;
+  readonly #tls: TlsTermination | null;
   readonly #exchanges = new Set<Exchange>();
   readonly #active = new Map<string, number>();
   #index = new RouteIndex(EMPTY_TABLE);
@@ -85,6 +94,25 @@ export class RouterWorker {
       lingerMs: timeouts.lingerMs,
       onExchange: (client) => this.#begin(client),
     });
+    this.#http2 = new Http2Server({
+      clock,
+      idleMs: timeouts.clientKeepAliveMs,
+      onExchange: (client) => this.#begin(client),
+      logger: options.logger,
+    });
+    this.#tls =
+      options.tls &&
+      new TlsTermination({
+        ...options.tls,
+        index: () => this.#index,
+        handshakeTimeoutMs: timeouts.clientKeepAliveMs,
+        onConnection: (socket, tls, protocol) => {
+          if (this.#state === 'stopped') socket.destroy();
+          else if (protocol === 'h2') this.#http2.accept(socket, tls);
+          else this.#http1.accept(socket, tls);
+        },
+        logger: options.logger,
+      });
   }
 
   /** The table that is served. */
@@ -94,6 +122,7 @@ export class RouterWorker {
 
   apply(table: RouteTable): void {
     this.#index = new RouteIndex(table);
+    this.#tls?.tableChanged();
     this.#connections.retain(table.apps.flatMap((app) => app.dynos).filter(isRoutable));
     this.#activity.tableChanged(table.apps);
     this.#gate.tableChanged((appId) => this.#index.app(appId));
@@ -121,15 +150,16 @@ export class RouterWorker {
   }
 
   /** Serves a client's connection, of which nothing has been read yet. */
-  accept(socket: Socket): void {
-    if (this.#state === 'stopped') {
+  accept(socket: Socket, scheme: Scheme): void {
+    if (this.#state === 'stopped' || (scheme === 'https' && this.#tls === null)) {
       socket.destroy();
       return;
     }
     // A client may close its half after the request and wait for its answer.
     socket.allowHalfOpen = true;
     socket.setNoDelay(true);
-    this.#http1.accept(socket);
+    if (scheme === 'https') this.#tls?.accept(socket);
+    else this.#http1.accept(socket);
   }
 
   /** Wake requests may have been lost with the daemon that heard them. */
@@ -145,7 +175,7 @@ export class RouterWorker {
 
   async #stop(): Promise<void> {
     this.#state = 'draining';
-    const drained = this.#http1.drain();
+    const drained = Promise.all([this.#http1.drain(), this.#http2.drain()]);
     for (const exchange of this.#exchanges) exchange.closeTunnel();
     const cancel = this.#options.clock.after(this.#options.timeouts.drainMs, () => {
       if (this.#exchanges.size > 0) {
@@ -153,9 +183,12 @@ export class RouterWorker {
       }
       for (const exchange of [...this.#exchanges]) exchange.forceClose();
       this.#http1.destroy();
+      this.#http2.destroy();
     });
     await drained;
     cancel();
+    // Only handshakes are left.
+    this.#tls?.destroy();
     this.#context.firstByte.stop();
     this.#context.idle.stop();
     this.#state = 'stopped';

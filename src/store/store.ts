@@ -15,6 +15,7 @@ import { migrate } from './migrate';
 import { ReleaseStore } from './releases';
 import { SettingsStore } from './settings';
 import { SlugStore } from './slugs';
+import { SniEndpointStore } from './sni-endpoints';
 import { WakeStore } from './wakes';
 
 /** All tables of one database. */
@@ -32,6 +33,7 @@ export class Store {
   readonly builds: BuildStore;
   readonly dynos: DynoStore;
   readonly domainNames: DomainNameStore;
+  readonly sniEndpoints: SniEndpointStore;
   readonly wakes: WakeStore;
   readonly dynoHours: DynoHourStore;
   readonly events: EventStore;
@@ -53,6 +55,7 @@ export class Store {
     this.builds = new BuildStore(database);
     this.dynos = new DynoStore(database);
     this.domainNames = new DomainNameStore(database);
+    this.sniEndpoints = new SniEndpointStore(database);
     this.wakes = new WakeStore(database);
     this.dynoHours = new DynoHourStore(database);
     this.events = new EventStore(database);

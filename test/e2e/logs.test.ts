@@ -60,7 +60,7 @@ test("a deploy leaves Heroku's lines", async () => {
   ]);
   expect(linesOf('app[web.1]', lines)).toEqual(['Listening']);
   expect(linesOf('heroku[router]', lines).at(-1)).toMatch(
-    /^at=info method=GET path="\/" host=chatty\.localhost request_id=[0-9a-f-]{36} fwd="127\.0\.0\.1" dyno=web\.1 connect=\d+ms service=\d+ms status=200 bytes=\d+ protocol=http$/,
+    /^at=info method=GET path="\/" host=chatty\.localhost request_id=[0-9a-f-]{36} fwd="127\.0\.0\.1" dyno=web\.1 connect=\d+ms service=\d+ms status=200 bytes=\d+ protocol=http1\.1 tls=false$/,
   );
 });
 

@@ -314,12 +314,13 @@ describe('starting', () => {
   test.each([
     ['API', 'DYNODOCK_API_PORT'],
     ['router', 'DYNODOCK_HTTP_PORT'],
+    ['router (https)', 'DYNODOCK_HTTPS_PORT'],
   ])(
     'the port of the %s being taken is said with who has it and which is free',
     async (who, variable) => {
       const other = new TestPlatform(settings);
       await other.prepare();
-      const port = who === 'API' ? other.apiPort : other.httpPort;
+      const port = { API: other.apiPort, router: other.httpPort }[who] ?? other.httpsPort;
       const holder = await listenOn(port);
       try {
         for (const detach of [[], ['--detach']]) {

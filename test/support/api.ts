@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createApiServer, type ApiServer, type ApiServerOptions } from '../../src/api/server';
 import type { ApiServices, BuildReader } from '../../src/api/services';
-import { ensureCertificates, type ServerCertificate } from '../../src/daemon/certificates';
+import { ensureApiCertificate, type ServerCertificate } from '../../src/daemon/api-certificate';
+import { LocalAuthority } from '../../src/daemon/local-authority';
 import type { Account } from '../../src/domain/account';
 import type { App } from '../../src/domain/app';
 import type { Build } from '../../src/domain/build';
@@ -36,6 +37,7 @@ import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
 import { Releases } from '../../src/platform/releases/releases';
 import { Sleep } from '../../src/platform/sleep/sleep';
 import { Slugs } from '../../src/platform/slugs/slugs';
+import { SniEndpoints } from '../../src/platform/sni-endpoints/sni-endpoints';
 import { Store } from '../../src/store/store';
 import { SLEEP } from './dyno-world';
 
@@ -64,8 +66,9 @@ let certificates: Promise<ServerCertificate & { ca: string }> | undefined;
 async function makeCertificates(): Promise<ServerCertificate & { ca: string }> {
   const folder = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
   try {
-    const server = await ensureCertificates(folder, new Date());
-    return { ...server, ca: readFileSync(path.join(folder, 'ca.pem'), 'utf8') };
+    const authority = await LocalAuthority.open(folder, new Date());
+    const server = await ensureApiCertificate(folder, authority, new Date());
+    return { ...server, ca: authority.certificate };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -118,6 +121,7 @@ export class TestApi {
       changed: () => undefined,
     };
     const releases = new Releases(context);
+    const sniEndpoints = new SniEndpoints(context);
     this.services = {
       account: new AccountService(context),
       apps: new Apps(context, releases, []),
@@ -126,7 +130,7 @@ export class TestApi {
       builds: this.#builds(),
       buildpackInstallations: new BuildpackInstallations(context),
       configVars: new ConfigVarsService(context, releases),
-      domains: new Domains(context),
+      domains: new Domains(context, sniEndpoints),
       dynoHours: new DynoHours(context, { poolMs: more.dynoHoursMs ?? 0 }),
       dynos: new Dynos(context),
       formation: new FormationService(context),
@@ -138,6 +142,7 @@ export class TestApi {
         router: { park: async () => null, stayAwake: () => undefined },
       }),
       slugs: new Slugs(context),
+      sniEndpoints,
       ...more.services,
     };
     this.account = this.services.account.ensure('a@b.example');

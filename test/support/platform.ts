@@ -53,6 +53,7 @@ export class TestPlatform {
   readonly data = path.join(this.dir, 'data');
   apiPort = 0;
   httpPort = 0;
+  httpsPort = 0;
   #daemon: ChildProcess | undefined;
   #daemonOutput = '';
   #client: Record<string, string> = {};
@@ -75,6 +76,7 @@ export class TestPlatform {
       DYNODOCK_HOME: this.data,
       DYNODOCK_API_PORT: String(this.apiPort),
       DYNODOCK_HTTP_PORT: String(this.httpPort),
+      DYNODOCK_HTTPS_PORT: String(this.httpsPort),
       DYNODOCK_EMAIL: 'user@example.com',
       GIT_AUTHOR_NAME: 'Test',
       GIT_AUTHOR_EMAIL: 'test@example.com',
@@ -97,7 +99,7 @@ export class TestPlatform {
   /** Ports and folders, without starting anything. */
   async prepare(): Promise<void> {
     await execute('mkdir', ['-p', this.home]);
-    if (this.apiPort === 0) [this.apiPort, this.httpPort] = await freePorts();
+    if (this.apiPort === 0) [this.apiPort, this.httpPort, this.httpsPort] = await freePorts();
   }
 
   startDaemon(): void {
@@ -389,12 +391,10 @@ export function execute(
  * Below those that systems hand out for outgoing connections: one of those may be taken again, by anybody's request,
  * before the daemon listens on it.
  */
-async function freePorts(): Promise<[number, number]> {
-  const first = await freePort();
-  for (;;) {
-    const second = await freePort();
-    if (second !== first) return [first, second];
-  }
+async function freePorts(): Promise<[number, number, number]> {
+  const ports = new Set<number>();
+  while (ports.size < 3) ports.add(await freePort());
+  return [...ports] as [number, number, number];
 }
 
 async function freePort(): Promise<number> {

@@ -64,7 +64,10 @@ export class TestDaemon {
 
   /** Sends a table and waits until it is served. */
   async serve(...apps: AppRoutes[]): Promise<void> {
-    const table = aTable(...apps);
+    await this.serveTable(aTable(...apps));
+  }
+
+  async serveTable(table: RouteTable): Promise<void> {
     const before = this.of('applied').length;
     this.send({ type: 'routes', table });
     await eventually(() => this.of('applied').length > before, 'table applied');

@@ -1,9 +1,13 @@
 import type { App } from '../../domain/app';
 import type { DomainName } from '../../domain/domain-name';
+import type { SniEndpoint } from '../../domain/sni-endpoint';
 import { presentAppReference } from './app';
 
 /** `webUrl` of the app: its host is where a custom domain's DNS record should point. */
-export function presentDomain(domain: DomainName, app: App, webUrl: string): Record<string, unknown> {
+export function presentDomain(
+  domain: DomainName,
+  { app, webUrl, sniEndpoint }: { app: App; webUrl: string; sniEndpoint: SniEndpoint | undefined },
+): Record<string, unknown> {
   return {
     acm_status: null,
     acm_status_reason: null,
@@ -13,7 +17,7 @@ export function presentDomain(domain: DomainName, app: App, webUrl: string): Rec
     hostname: domain.hostname,
     id: domain.id,
     kind: domain.kind,
-    sni_endpoint: null,
+    sni_endpoint: sniEndpoint === undefined ? null : { id: sniEndpoint.id, name: sniEndpoint.name },
     // "none" = nothing is under way; the CLI would wait for anything else (contract, section 2.4).
     status: 'none',
     updated_at: domain.updatedAt,

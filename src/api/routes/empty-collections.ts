@@ -7,8 +7,7 @@ import { requireSelf } from './account';
 
 /**
  * Collections that are empty because nothing can be put into them (unsupported.ts answers the attempt). Listing them
- * has a true answer, and the CLI lists many of them on the way to something else, e.g. `heroku domains:add` the SNI
- * endpoints and `heroku info` the add-ons.
+ * has a true answer, and the CLI lists many of them on the way to something else, e.g. `heroku info` the add-ons.
  */
 const OF_THE_ACCOUNT = [
   '/account/app-transfers',
@@ -28,7 +27,6 @@ const OF_AN_APP = [
   'addon-attachments',
   'addons',
   'log-drains',
-  'sni-endpoints',
   'telemetry-drains',
   'webhook-deliveries',
   'webhook-events',

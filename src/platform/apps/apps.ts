@@ -80,6 +80,7 @@ export class Apps {
         appId: created.id,
         hostname: this.#hostname(name),
         kind: 'heroku',
+        sniEndpointId: null,
         createdAt: now,
         updatedAt: now,
       });

@@ -204,7 +204,7 @@ export function describeHCodesInTime(rules: Rules): void {
         client.socket.pause();
         client.write(request.text);
         expect(await place.line(request.id)).toMatch(
-          /^at=warning code=H28 desc="Client Connection Idle" .* status=499 bytes=[1-9]\d* protocol=http$/,
+          /^at=warning code=H28 desc="Client Connection Idle" .* status=499 bytes=[1-9]\d* protocol=http1\.1 tls=false$/,
         );
       },
       slow,

@@ -38,7 +38,8 @@ function lineOf(place: Place, request: { id: string; path: string }, expected: E
     `service=${expected.service === 'ms' ? '\\d+ms' : ''}`,
     `status=${expected.status}`,
     `bytes=${expected.bytes}`,
-    'protocol=http',
+    'protocol=http1.[01]',
+    'tls=false',
   ];
   return new RegExp(`^${fields.join(' ').replaceAll('.', '\\.').replace('[0-9a-f\\.:]', '[0-9a-f.:]')}$`);
 }

@@ -559,8 +559,8 @@ describe('domains', () => {
     expectError(await api.post('/apps/demo/domains', {}), 422, 'invalid_params');
     expectError(
       await api.post('/apps/demo/domains', { hostname: 'a.example', sni_endpoint: 'x' }),
-      501,
-      'not_supported',
+      404,
+      'not_found',
     );
     expectError(await api.delete('/apps/demo/domains/demo.localhost'), 403, 'forbidden');
     expectError(await api.delete('/apps/demo/domains/nothing.example'), 404, 'not_found');
@@ -714,7 +714,7 @@ describe('collections that are always empty', () => {
   test.each([
     '/addons', '/addon-attachments', '/addon-services', '/teams', '/spaces', '/pipelines', '/account/keys',
     '/users/~/addons', '/apps/demo/addons', '/apps/demo/addon-attachments', '/apps/demo/log-drains',
-    '/apps/demo/sni-endpoints', '/apps/demo/webhooks', '/pipelines?eq[name]=x',
+    '/apps/demo/webhooks', '/pipelines?eq[name]=x',
   ])('%s', async (path) => {
     const answer = await api.get(path, { Range: 'id ..; max=1000;' });
     expect(answer.status).toBe(200);

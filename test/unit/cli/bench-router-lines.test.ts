@@ -18,7 +18,8 @@ function line(more: Partial<RequestRecord> = {}): string {
     serviceMs: 3,
     status: 200,
     bytes: 120,
-    protocol: 'http',
+    httpVersion: '1.1',
+    tls: null,
     ...more,
   });
   return formatAppLine({ at: new Date(0), source: 'heroku', process: 'router', text });

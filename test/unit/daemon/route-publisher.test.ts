@@ -1,4 +1,5 @@
 import { RoutePublisher } from '../../../src/daemon/route-publisher';
+import type { DomainId, SniEndpointId } from '../../../src/domain/ids';
 import { EngineError } from '../../../src/engine/engine';
 import type { RouteTable } from '../../../src/router/protocol';
 import { DynoWorld, SLEEP } from '../../support/dyno-world';
@@ -10,6 +11,10 @@ describe('RoutePublisher', () => {
   const routes = new RoutePublisher({
     store: world.store,
     clock: world.clock,
+    certificates: {
+      forHost: (host) => (host === 'new.example' ? null : `of ${host}`),
+      forChain: (chain, read) => `of ${chain} with ${read().privateKey}`,
+    },
     sleep: SLEEP,
     quotaExhausted: () => exhausted,
     publish: (table) => tables.push(table),
@@ -36,6 +41,48 @@ describe('RoutePublisher', () => {
       await world.settle();
     }
     expect(states()).toEqual(['web.1 crashed']);
+  });
+
+  test('names the certificate of each host: its own, else one of the local CA', async () => {
+    const [app] = world.store.apps.all();
+    if (app === undefined) throw new Error('no app');
+    const at = world.clock.now();
+    const endpoint = {
+      id: 'e' as SniEndpointId,
+      appId: app.id,
+      name: 'kyoto-1',
+      certificateId: 'c',
+      certificateChain: 'CHAIN',
+      certificate: {
+        domains: ['www.example.com'],
+        startsAt: at,
+        expiresAt: at,
+        issuer: '',
+        subject: '',
+        selfSigned: false,
+        caSigned: false,
+      },
+      createdAt: at,
+      updatedAt: at,
+    };
+    world.store.sniEndpoints.insert(endpoint, 'KEY');
+    const domain = { appId: app.id, kind: 'custom', createdAt: at, updatedAt: at } as const;
+    const hosts = { 'www.example.com': endpoint.id, 'plain.example': null, 'new.example': null };
+    for (const [hostname, sniEndpointId] of Object.entries(hosts)) {
+      world.store.domainNames.insert({ ...domain, id: hostname as DomainId, hostname, sniEndpointId });
+    }
+    routes.changed();
+    await new Promise(setImmediate);
+    const table = tables.at(-1);
+    expect(table?.default_certificate).toBe('of localhost');
+    expect(table?.apps.find(({ app_id }) => app_id === app.id)?.certificates).toEqual({
+      [`${app.name}.localhost`]: `of ${app.name}.localhost`,
+      'www.example.com': 'of CHAIN with KEY',
+      'plain.example': 'of plain.example',
+    });
+    expect([...routes.certificateIds]).toEqual(
+      expect.arrayContaining(['of localhost', 'of CHAIN with KEY', 'of plain.example']),
+    );
   });
 
   test('says after how long an app may sleep, where it may at all', async () => {

@@ -105,7 +105,11 @@ describe('router link', () => {
     expect(spawned).toHaveLength(1);
     expect(spawned[0]!.tableVersion).toBe(table.version);
     expect(link.appliedVersion).toBe(table.version);
-    expect(link.router).toEqual({ pid: process.pid, httpPort: spawned[0]!.httpPort });
+    expect(link.router).toEqual({
+      pid: process.pid,
+      httpPort: spawned[0]!.httpPort,
+      httpsPort: null,
+    });
   });
 
   test('uses the router that is there', async () => {

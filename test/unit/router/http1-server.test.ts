@@ -1,12 +1,9 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
-import { ensureCertificates } from '../../../src/daemon/certificates';
 import { systemClock } from '../../../src/lib/clock';
-import type { ClientExchange } from '../../../src/router/client';
+import type { ClientExchange, ClientTls } from '../../../src/router/client';
 import { Http1Server } from '../../../src/router/http1-server';
+import { makeCertificate } from '../../support/certificates';
 import { eventually, TestClient } from '../../support/router-client';
 
 const ends: (() => unknown)[] = [];
@@ -67,16 +64,12 @@ describe('HTTP/1 server', () => {
   });
 
   test('takes secure ones over, too', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'http1-'));
-    ends.push(() => rm(folder, { recursive: true, force: true }));
-    const { key, cert } = await ensureCertificates(folder, new Date());
-    const ca = await readFile(join(folder, 'ca.pem'));
+    const { key, cert } = await makeCertificate({ names: ['localhost'], authority: true });
+    const tls: ClientTls = { version: 'tlsv1.3', serverName: 'localhost', covers: () => true };
     const { http1, seen } = echoing();
-    const server = createTlsServer({ key, cert }, (socket) =>
-      http1.accept(socket, { version: 'tlsv1.3', serverName: 'localhost' }),
-    );
+    const server = createTlsServer({ key, cert }, (socket) => http1.accept(socket, tls));
     const port = await listening(server);
-    const socket = connectTls({ port, host: '127.0.0.1', servername: 'localhost', ca });
+    const socket = connectTls({ port, host: '127.0.0.1', servername: 'localhost', ca: cert });
     ends.push(() => socket.destroy());
     let text = '';
     socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
@@ -89,7 +82,7 @@ describe('HTTP/1 server', () => {
     await eventually(() => ended, 'end of the second');
     expect(text.split('#').length - 1).toBe(body.length);
     expect(text.endsWith('0\r\n\r\n')).toBe(true);
-    expect(seen[1]!.tls).toEqual({ version: 'tlsv1.3', serverName: 'localhost' });
+    expect(seen[1]!.tls).toBe(tls);
   });
 
   test('is drained when its connections are idle', async () => {

@@ -14,22 +14,21 @@ const record: RequestRecord = {
   serviceMs: 18,
   status: 200,
   bytes: 13,
-  protocol: 'https',
+  httpVersion: '1.1',
+  tls: { version: 'tlsv1.3' },
 };
 
 describe('router log line', () => {
   test("has Heroku's fields in Heroku's order", () => {
     expect(formatLogLine(record)).toBe(
-      'at=info method=GET path="/posts?x=1" host=myapp.herokuapp.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno=web.1 connect=1ms service=18ms status=200 bytes=13 protocol=https',
+      'at=info method=GET path="/posts?x=1" host=myapp.herokuapp.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno=web.1 connect=1ms service=18ms status=200 bytes=13 protocol=http1.1 tls=true tls_version=tls1.3',
     );
   });
 
   test('leaves empty what was not reached', () => {
     const nothing = { dyno: null, connectMs: null, serviceMs: null, bytes: null };
-    expect(
-      formatLogLine({ ...record, ...nothing, error: routerError('H10'), status: 503, protocol: 'http' }),
-    ).toBe(
-      'at=error code=H10 desc="App crashed" method=GET path="/posts?x=1" host=myapp.herokuapp.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno= connect= service= status=503 bytes= protocol=http',
+    expect(formatLogLine({ ...record, ...nothing, error: routerError('H10'), status: 503, tls: null })).toBe(
+      'at=error code=H10 desc="App crashed" method=GET path="/posts?x=1" host=myapp.herokuapp.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno= connect= service= status=503 bytes= protocol=http1.1 tls=false',
     );
   });
 
@@ -64,6 +63,8 @@ describe('router log line', () => {
           'status',
           'bytes',
           'protocol',
+          'tls',
+          'tls_version',
         ]);
       }),
     );

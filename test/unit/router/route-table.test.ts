@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { MessageError, readRouteTable } from '../../../src/router/messages';
 import { hostnameOf, RouteIndex } from '../../../src/router/route-table';
 import { aTable, anApp } from '../../support/router-client';
 
@@ -33,6 +34,32 @@ describe('route table', () => {
   test('keeps a name with its first app', () => {
     const second = anApp({ app_id: 'second', hosts: ['www.example.org'] });
     expect(new RouteIndex(aTable(exact, second)).find('www.example.org')).toBe(exact);
+  });
+
+  test('knows the certificate of each host by the same rule, and the default one for all others', () => {
+    const ids = { 'www.example.org': 'www', '*.example.org': 'wildcard' };
+    const app = anApp({ hosts: [...Object.keys(ids), 'none.example'], certificates: ids });
+    const table = new RouteIndex({ ...aTable(app), default_certificate: 'default' });
+    expect(table.certificateOf('WWW.example.org.')).toBe('www');
+    expect(table.certificateOf('shop.example.org')).toBe('wildcard');
+    for (const host of ['none.example', 'unknown.example', 'a.shop.example.org', '', '__proto__']) {
+      expect(table.certificateOf(host)).toBe('default');
+    }
+    expect(new RouteIndex(aTable(app)).certificateOf('none.example')).toBeNull();
+  });
+
+  test('reads tables of the time before certificates, and no id that is not one', () => {
+    const old = { ...aTable(anApp({})) };
+    expect(readRouteTable(JSON.parse(JSON.stringify(old)))).toEqual(old);
+    const id = 'a'.repeat(64);
+    const app = anApp({ certificates: { 'demo.localhost': id } });
+    const table = { ...aTable(app), default_certificate: id };
+    expect(readRouteTable(JSON.parse(JSON.stringify(table)))).toEqual(table);
+    for (const wrong of ['../../ca-key', id.toUpperCase(), 1, '']) {
+      expect(() => readRouteTable({ ...old, default_certificate: wrong })).toThrow(MessageError);
+      const apps = [{ ...anApp({}), certificates: { 'demo.localhost': wrong } }];
+      expect(() => readRouteTable({ version: 1, apps })).toThrow(MessageError);
+    }
   });
 
   const label = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?$/);

@@ -28,7 +28,7 @@ describe('forwarding', () => {
     expect(answer.endsWith('\r\n\r\nhello')).toBe(true);
     expect(await bench.daemon.line()).toMatch(
       new RegExp(
-        `^at=info method=GET path="/a\\?b=c" host=demo\\.localhost request_id=[0-9a-f-]{36} fwd="127\\.0\\.0\\.1" dyno=web\\.1 connect=\\d+ms service=\\d+ms status=200 bytes=${answer.length} protocol=http$`,
+        `^at=info method=GET path="/a\\?b=c" host=demo\\.localhost request_id=[0-9a-f-]{36} fwd="127\\.0\\.0\\.1" dyno=web\\.1 connect=\\d+ms service=\\d+ms status=200 bytes=${answer.length} protocol=http1\\.1 tls=false$`,
       ),
     );
     expect(bench.daemon.lines[0]!.app_id).toBe('app-1');

@@ -52,6 +52,7 @@ async function start(script: string): Promise<void> {
       type: 'start',
       timeouts: DEFAULT_TIMEOUTS,
       limits: DEFAULT_LIMITS,
+      tls: null,
       table: aTable(),
       parked: [],
     }),

@@ -1,6 +1,7 @@
 import { silentLogger, type Logger } from '../../../src/lib/logger';
 import { ROUTER_PROTOCOL_VERSION } from '../../../src/router/protocol';
 import type { RouterOptions } from '../../../src/router/router';
+import { HttpsBench } from '../../support/https-bench';
 import { aDyno, anApp, aTable, eventually, HELLO, pause, RouterBench } from '../../support/router-client';
 import { forkWorker, isRunning } from '../../support/router-workers';
 
@@ -44,6 +45,28 @@ describe('connections', () => {
     expect(
       dyno.received.match(new RegExp(`X-Forwarded-Port: ${bench.router.httpPort}\r\n`, 'g')),
     ).toHaveLength(2);
+  });
+
+  test('are as secure in every process, and a session that one began another resumes', async () => {
+    const https = new HttpsBench();
+    bench = https;
+    await start(2, { listen: { hosts: ['127.0.0.1'], httpPort: 0, httpsPort: 0 } });
+    const dyno = await bench.dyno(HELLO);
+    await https.serve(await https.app({ dynos: [aDyno(dyno.port)] }));
+    const head = 'GET / HTTP/1.1\nHost: demo.localhost';
+    for (let n = 0; n < 4; n++) expect(await https.secureRequest(head, 'demo.localhost')).toContain('hello');
+    expect(dyno.received.match(/X-Forwarded-Proto: https\r\n/g)).toHaveLength(4);
+    const port = new RegExp(`X-Forwarded-Port: ${https.httpsPort}\r\n`, 'g');
+    expect(dyno.received.match(port)).toHaveLength(4);
+
+    const first = await https.connect('demo.localhost');
+    first.resume();
+    const session = await https.sessionOf(first);
+    const resumed: boolean[] = [];
+    for (let n = 0; n < 3; n++) {
+      resumed.push((await https.connect('demo.localhost', { session })).isSessionReused());
+    }
+    expect(resumed).toEqual([true, true, true]);
   });
 
   test('may be closed to one half after the request', async () => {
