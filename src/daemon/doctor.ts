@@ -49,13 +49,14 @@ export async function examine(config: Config, paths: Paths, imagesDir: string): 
 }
 
 function examineNode(): Finding {
-  const major = Number(process.versions.node.split('.')[0]);
-  if (major >= 20) return { what: 'Node.js', result: 'ok', detail: process.version };
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major > 20 || (major === 20 && minor >= 19))
+    return { what: 'Node.js', result: 'ok', detail: process.version };
   return {
     what: 'Node.js',
     result: 'problem',
     detail: process.version,
-    advice: 'Install Node.js 20 or newer.',
+    advice: 'Install Node.js 20.19 or newer.',
   };
 }
 

@@ -233,10 +233,15 @@ export class Reconciler implements DynoManager {
     }
     if (fresh.length > 0) await this.#execute(fresh.map((dyno) => ({ kind: 'launch', dyno })));
     let containers: readonly ObservedContainer[] | undefined;
+    let stopping: ReadonlySet<DynoId> = new Set();
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       // The engine first: a row that is written meanwhile is then seen together with its missing container.
-      containers ??= await observeApp(engine, installationId, appId);
-      const input = this.#inputOf(appId, containers);
+      if (containers === undefined) {
+        // And before that, what is being stopped: its end, of which a look that began earlier knows nothing, kicks anew.
+        stopping = this.#steps.stopping;
+        containers = await observeApp(engine, installationId, appId);
+      }
+      const input = this.#inputOf(appId, containers, stopping);
       const steps = planDynos(input);
       if (steps.length === 0 || this.#isStopped()) {
         this.#kickAtDeadline(appId, input);
@@ -251,7 +256,7 @@ export class Reconciler implements DynoManager {
     this.#kickAfter(appId, LONGEST_RETRY_MS);
   }
 
-  #inputOf(appId: AppId, containers: readonly ObservedContainer[]): PlanInput {
+  #inputOf(appId: AppId, containers: readonly ObservedContainer[], stopping: ReadonlySet<DynoId>): PlanInput {
     const { store, clock } = this.#options;
     const release = store.releases.current(appId);
     const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
@@ -265,7 +270,7 @@ export class Reconciler implements DynoManager {
       frozenMs: this.#frozenMs(appId),
       containers,
       attended: this.#steps.attended,
-      stopping: this.#steps.stopping,
+      stopping: new Set([...stopping, ...this.#steps.stopping]),
       clients: this.#steps.oneOffs.clients,
       watchingSince: this.#watchingSince,
       now: clock.now(),
@@ -279,7 +284,8 @@ export class Reconciler implements DynoManager {
 
   /** Answers whether there is nothing to do for it now, and then sees to it that it is looked at when there is. */
   #isSettled(appId: AppId, containers: readonly ObservedContainer[]): boolean {
-    const input = this.#inputOf(appId, containers);
+    // That the look may be older than an end costs no more than a kick.
+    const input = this.#inputOf(appId, containers, new Set());
     if (planDynos(input).length > 0) return false;
     this.#kickAtDeadline(appId, input);
     return true;

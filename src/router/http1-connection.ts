@@ -207,7 +207,10 @@ export class Http1Connection implements Http1Channel, MessageHandler {
 
   /** Nothing more is to come, or to be taken. */
   #closeIfDone(): void {
-    if (this.#state !== 'idle' || this.#begun !== '' || this.#consuming || this.#stash.length > 0) return;
+    if (this.#consuming || this.#stash.length > 0) return;
+    // Half a head came behind the last request, and then the end.
+    if (this.#ended && (this.#state === 'head' || this.#begun !== '')) this.#inputEnded();
+    if (this.#state !== 'idle' || this.#begun !== '') return;
     if (this.#ended || this.context.draining) this.#close();
   }
 

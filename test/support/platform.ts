@@ -179,8 +179,11 @@ export class TestPlatform {
     for (const command of this.#running) await command.stop('SIGKILL');
     await this.stopDaemon();
     await this.dynodock(['down', '--all']);
-    await removeInstallation(this.installationId);
-    rmSync(this.dir, { recursive: true, force: true });
+    try {
+      await removeInstallation(this.installationId);
+    } finally {
+      rmSync(this.dir, { recursive: true, force: true });
+    }
   }
 
   /** undefined before the first start. */
@@ -287,9 +290,19 @@ export class TestPlatform {
 
   /** One request through the router to an app, by its name or by a domain. */
   visit(host: string, requestPath = '/', headers: Record<string, string> = {}): Promise<Answer> {
+    return this.request('GET', host, requestPath, { headers });
+  }
+
+  request(
+    method: string,
+    host: string,
+    requestPath: string,
+    { headers = {}, body }: { headers?: Record<string, string>; body?: Buffer } = {},
+  ): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const request = http.get(
+      const request = http.request(
         {
+          method,
           host: '127.0.0.1',
           port: this.httpPort,
           path: requestPath,
@@ -313,6 +326,7 @@ export class TestPlatform {
         },
       );
       request.on('error', reject);
+      request.end(body);
     });
   }
 
@@ -397,16 +411,26 @@ async function freePort(): Promise<number> {
   }
 }
 
-/** Containers, volumes, networks and images that bear the installation's id. */
+/**
+ * Containers, volumes, networks and images that bear the installation's id. Tried until none is left: a network stays
+ * as long as one of its containers is still on its way out.
+ */
 async function removeInstallation(id: string | undefined): Promise<void> {
   if (id === undefined) return;
   const filter = `label=${INSTALLATION_LABEL}=${id}`;
-  const list = async (...args: string[]): Promise<string[]> =>
-    (await execute('docker', [...args, '--filter', filter])).stdout.split('\n').filter((line) => line !== '');
-  for (const container of await list('ps', '-aq')) await execute('docker', ['rm', '-f', '-v', container]);
-  for (const volume of await list('volume', 'ls', '-q'))
-    await execute('docker', ['volume', 'rm', '-f', volume]);
-  for (const network of await list('network', 'ls', '-q'))
-    await execute('docker', ['network', 'rm', network]);
-  for (const image of new Set(await list('images', '-q'))) await execute('docker', ['rmi', '-f', image]);
+  const removeAll = async (list: string[], remove: string[]): Promise<string[]> => {
+    const { stdout } = await execute('docker', [...list, '--filter', filter]);
+    const found = [...new Set(stdout.split('\n').filter((line) => line !== ''))];
+    for (const one of found) await execute('docker', [...remove, one]);
+    return found;
+  };
+  await eventually('nothing of the installation to be left', async () => {
+    const found = [
+      ...(await removeAll(['ps', '-aq'], ['rm', '-f', '-v'])),
+      ...(await removeAll(['volume', 'ls', '-q'], ['volume', 'rm', '-f'])),
+      ...(await removeAll(['network', 'ls', '-q'], ['network', 'rm'])),
+      ...(await removeAll(['images', '-q'], ['rmi', '-f'])),
+    ];
+    return found.length === 0;
+  });
 }

@@ -196,6 +196,15 @@ export function describeConnections(rules: Rules): void {
       expect(answer?.body).toHaveLength(3_000_000);
     });
 
+    rule('RFC 9112 §9.6', 'one that ends in the head behind gets its answer, and the end', async () => {
+      const { client } = await halfClosed([['pause', 30], ...ANSWER], {
+        headers: [],
+        body: 'GET /half HT',
+      });
+      const [, answer = ''] = (await client.end()).split('HTTP/1.1 ');
+      expect(answer).toMatch(/^200 /);
+    });
+
     rule('RFC 9112 §8', 'one that ends in the middle of its body is gone (H27)', async () => {
       const { client, request } = await halfClosed(ANSWER, {
         method: 'POST',

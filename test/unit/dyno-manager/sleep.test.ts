@@ -1,5 +1,6 @@
 import type { App } from '../../../src/domain/app';
 import { EngineError } from '../../../src/engine/engine';
+import { deferred } from '../../../src/lib/deferred';
 import { DynoWorld } from '../../support/dyno-world';
 
 let world: DynoWorld;
@@ -40,6 +41,38 @@ test('sleeping stopped ends all dynos and leaves idle ones, to the log line', as
   ).toEqual([
     'heroku[web.1]: Idling',
     'heroku[web.1]: State changed from up to down',
+    'heroku[web.1]: Stopping all processes with SIGTERM',
+    'heroku[web.1]: Process exited with status 143',
+  ]);
+});
+
+test('a dyno that ends while the engine is being looked at is told to stop only once', async () => {
+  world.behave((spec) => spec.name.includes('web'), { endpoint: world.endpoint, ignoresSigterm: true });
+  world.dynos.restart(world.account, app, { type: 'web' });
+  await world.settle();
+  const seen = world.log(app).length;
+  world.manager.idle(app.id, 'stopped');
+  await world.settle();
+  // From now on what is seen is old when it is told.
+  const list = world.engine.list.bind(world.engine);
+  const told = deferred<undefined>();
+  world.engine.list = async (labels) => {
+    const found = await list(labels);
+    await told.promise;
+    return found;
+  };
+  world.manager.kick(app.id);
+  await world.settle();
+  const leaving = world.engine.containers().find(({ name }) => name.includes('web.1'));
+  world.engine.exit(leaving?.name ?? '', 143);
+  await world.settle();
+  world.engine.list = list;
+  told.resolve(undefined);
+  await world.settle();
+  expect(containers()).toEqual([]);
+  const since = world.log(app).slice(seen);
+  const orders = since.filter((line) => /web\.1.*(Stopping all|exited)/.test(line));
+  expect(orders).toEqual([
     'heroku[web.1]: Stopping all processes with SIGTERM',
     'heroku[web.1]: Process exited with status 143',
   ]);

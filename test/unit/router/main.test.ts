@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -106,6 +107,8 @@ describe('router processes', () => {
 
   test('end with a primary that is killed, whose port is free at once', async () => {
     const port = await serving(200);
+    // Written in the background, which takes a busy disk its time.
+    await eventually(() => existsSync(join(dir, 'router-table.json')), 'table on disk', START_MS);
     const ended = once(primary, 'exit');
     primary.kill('SIGKILL');
     await ended;
