@@ -15,7 +15,7 @@ import {
   type Answer,
   type RouterError,
 } from './errors';
-import { admit, type Admission, type Gate } from './gate';
+import { admit, isRoutable, type Admission, type Gate } from './gate';
 import {
   clientResponseHeaders,
   dynoRequestHead,
@@ -253,6 +253,10 @@ export class Exchange implements ClientEvents, DynoEvents {
       case 'aborted':
         return;
       case 'failed':
+        if (this.#isOutdated(appId)) {
+          this.#dispatch(appId);
+          return;
+        }
         this.#dynoName = outcome.dyno.name;
         this.#connectMs = outcome.connectMs;
         this.#fail(routerError(outcome.code));
@@ -272,6 +276,18 @@ export class Exchange implements ClientEvents, DynoEvents {
       case 'connected':
         this.#send(outcome.connection);
     }
+  }
+
+  /** Does a newer table know better than to try the dynos that did not accept: others, or that there are none now? */
+  #isOutdated(appId: string): boolean {
+    const tried = this.#app;
+    const app = this.#context.index().app(appId);
+    if (app === undefined || app === tried) return app === undefined;
+    const admission = admit(app);
+    if (admission.kind !== 'dispatch') return true;
+    return admission.dynos.some(({ id }) =>
+      tried?.dynos.every((dyno) => dyno.id !== id || !isRoutable(dyno)),
+    );
   }
 
   /** Waits, but not beyond the end of this exchange. */

@@ -1,3 +1,5 @@
+import { connect } from 'node:net';
+import { ScriptedBackend } from '../../support/scripted-backend';
 import { aDyno, anApp, aTable, eventually, HELLO, pause, RouterBench } from '../../support/router-client';
 
 let bench: RouterBench;
@@ -147,4 +149,31 @@ test('a request goes on with a dyno that vanishes from the table', async () => {
   await pause(20);
   dyno.sockets[0]!.write(HELLO);
   expect(statusOf(await waiting)).toBe(200);
+});
+
+describe('a dyno that does not accept any more', () => {
+  test.each([
+    ['goes on with one that a newer table has', (port: number) => [aDyno(port)]],
+    ['waits when a newer table has none', () => [aDyno(null, { state: 'starting' as const })]],
+  ])('a request for it %s', async (_what, dynos) => {
+    await bench.start({ timeouts: { connectMs: 300 } });
+    const next = await bench.dyno(HELLO);
+    // Stopped before it accepts anything: once its short queue is full, the kernel leaves a SYN unanswered.
+    const deaf = await ScriptedBackend.start({ BACKLOG: '1' });
+    deaf.signal('SIGSTOP');
+    const queued = Array.from({ length: 8 }, () => connect(deaf.port, '127.0.0.1'));
+    for (const socket of queued) socket.on('error', () => undefined);
+    try {
+      await bench.daemon.serve(anApp({ dynos: [aDyno(deaf.port)] }));
+      const answer = bench.get();
+      await pause(20);
+      await bench.daemon.serve(anApp({ dynos: dynos(next.port) }));
+      await pause(400);
+      await bench.daemon.serve(anApp({ dynos: [aDyno(next.port)] }));
+      expect(statusOf(await answer)).toBe(200);
+    } finally {
+      for (const socket of queued) socket.destroy();
+      await deaf.stop();
+    }
+  });
 });
