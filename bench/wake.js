@@ -14,7 +14,7 @@ const { Installation } = require('./support/installation');
 const { describeLoad, median, onEndSignal, percentile, until } = require('./support/measure');
 const { PlainContainers } = require('./support/plain-containers');
 
-const SAMPLES = Number(process.env.BENCH_SAMPLES ?? 15);
+const SAMPLES = 15;
 const AT_ONCE = 1000;
 const APPS = 50;
 /** A sleep leaves things to do: the dyno ends, the pool is refilled. */

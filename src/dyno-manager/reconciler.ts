@@ -1,8 +1,8 @@
 import { dynoName, type Dyno } from '../domain/dyno';
 import type { AppId, DynoId } from '../domain/ids';
 import { sleepPolicy, type SleepPolicy } from '../domain/sleep';
-import { EngineError } from '../engine/engine';
-import { APP_LABEL, INSTALLATION_LABEL, ownedLabels, ROLE_LABEL } from '../engine/labels';
+import { EngineError, type EngineEvent } from '../engine/engine';
+import { APP_LABEL, DYNO_LABEL, INSTALLATION_LABEL, ownedLabels, ROLE_LABEL } from '../engine/labels';
 import { sleep } from '../lib/clock';
 import { SingleFlight } from '../lib/single-flight';
 import { desiredDynos } from './desired';
@@ -179,8 +179,7 @@ export class Reconciler implements DynoManager {
         retryMs = FIRST_RETRY_MS;
         for await (const event of events) {
           this.#sandboxes.onEvent(event);
-          const appId = event.labels[APP_LABEL];
-          if (appId !== undefined && event.labels[ROLE_LABEL] === 'dyno') this.kick(appId as AppId);
+          this.#onDynoEvent(event);
         }
       } catch (error) {
         if (this.#isStopped()) return;
@@ -191,6 +190,14 @@ export class Reconciler implements DynoManager {
       await sleep(clock, retryMs, signal).catch(() => undefined); // aborted: the loop's condition sees it
       retryMs = Math.min(retryMs * 2, LONGEST_WATCH_RETRY_MS);
     }
+  }
+
+  #onDynoEvent({ kind, labels }: EngineEvent): void {
+    const appId = labels[APP_LABEL];
+    if (appId === undefined || labels[ROLE_LABEL] !== 'dyno') return;
+    // The engine tells of it before it answers: a look at all containers now would only hold the wake up, and follows.
+    if (kind === 'unpause' && this.#steps.sleep.isThawing(labels[DYNO_LABEL] as DynoId)) return;
+    this.kick(appId as AppId);
   }
 
   async #pass(appId: AppId): Promise<void> {

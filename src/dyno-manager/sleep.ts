@@ -101,6 +101,10 @@ export class Sleep {
     });
   }
 
+  isThawing(dynoId: DynoId): boolean {
+    return this.#thaws.has(dynoId);
+  }
+
   thaw(dyno: Dyno, containerId: ContainerId, endpoint: Dyno['endpoint']): Promise<void> {
     let thaw = this.#thaws.get(dyno.id);
     if (thaw === undefined) {

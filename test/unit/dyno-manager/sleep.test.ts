@@ -148,6 +148,32 @@ test.each(['stopped', 'frozen'] as const)(
   },
 );
 
+test('a frozen app that wakes is not looked at before the engine has answered', async () => {
+  world.manager.idle(app.id, 'frozen');
+  await world.settle();
+  const unpause = world.engine.unpause.bind(world.engine);
+  const list = world.engine.list.bind(world.engine);
+  const answered = deferred<undefined>();
+  let looks = 0;
+  world.engine.unpause = async (id) => {
+    await unpause(id);
+    await answered.promise;
+  };
+  world.engine.list = (labels) => {
+    looks += 1;
+    return list(labels);
+  };
+  world.manager.wake(app.id);
+  await world.settle();
+  // Its events have told of it by now.
+  expect(containers()).toEqual(RUNNING);
+  expect(looks).toBe(0);
+  answered.resolve(undefined);
+  await world.settle();
+  expect(looks).toBeGreaterThan(0);
+  expect(world.states(app)).toEqual(['web.1 up v3', 'worker.1 up v3']);
+});
+
 test('a thaw that the engine refuses is tried again, and counts only once it is done', async () => {
   world.manager.idle(app.id, 'frozen');
   await world.settle();
