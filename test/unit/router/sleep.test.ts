@@ -194,6 +194,23 @@ describe('a wake', () => {
     expect(bench.daemon.of('wake')).toHaveLength(1);
   });
 
+  test('lets those wait, too, who come when all who waited for it have gone on', async () => {
+    bench = new RouterBench();
+    await bench.start({ limits: { requestsPerDyno: 1 } });
+    dyno = await bench.dyno((socket) => {
+      socket.on('data', () => {
+        setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'), 30);
+      });
+    });
+    await bench.daemon.serve(asleep());
+    const first = bench.get();
+    await eventually(() => bench.daemon.of('wake').length === 1, 'wake');
+    await bench.daemon.serve(awake(10_000));
+    expect(statusOf(await first)).toBe(200);
+    const crowd = await Promise.all(Array.from({ length: 5 }, () => bench.get()));
+    expect(crowd.map(statusOf)).toEqual([200, 200, 200, 200, 200]);
+  });
+
   test('goes on when the client that caused it has gone', async () => {
     await begin();
     await bench.daemon.serve(asleep());
