@@ -44,10 +44,10 @@ async function main() {
     const bare = await bench.compareStarts();
     delete bench.settings.DYNODOCK_READY_SANDBOXES;
 
-    await bench.api('PATCH', `/apps/${APP}/formation/web`, { quantity: 0 });
-    await bench.untilStates([]);
+    await bench.api('POST', `/apps/${APP}/actions/idle`);
+    await bench.untilStates(['idle']);
     await bench.stop();
-    seedApps(bench, { model: APP, count: APPS - 1, asleep: false });
+    seedApps(bench, { model: APP, count: APPS - 1 });
     bench.settings.DYNODOCK_LOG_LEVEL = 'debug';
     await bench.start();
     const idle = await bench.measureIdle();
@@ -58,7 +58,7 @@ async function main() {
     console.log(
       `  ${SCALE_TO} plain containers, ${AT_ONCE} at once: ${Math.round(plain)} ms; ratio ${(scaled / plain).toFixed(2)}\n`,
     );
-    console.log(`${APPS} apps without dynos`);
+    console.log(`${APPS} apps, each with a dyno that sleeps`);
     report('daemon and router, RSS', idle.daemonMb + idle.routerMb, AIMS.rssMb, 'MB');
     console.log(`  daemon ${Math.round(idle.daemonMb)} MB, router ${Math.round(idle.routerMb)} MB`);
     report('whole resync', Math.max(...idle.resyncs), AIMS.resyncMs, 'ms');

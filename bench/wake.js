@@ -67,7 +67,7 @@ async function main() {
 
     await bench.sleep('stopped');
     await bench.stop();
-    const names = seedApps(bench, { model: APP, count: APPS, asleep: true });
+    const names = seedApps(bench, { model: APP, count: APPS });
     await bench.start();
     const { answers, took } = await bench.manyApps(names);
     console.log(`${APPS} sleeping apps, one request to each at once: ${describeStatuses(answers)}`);

@@ -18,10 +18,10 @@ async function deployExample(installation, name, example) {
 }
 
 /**
- * Apps with the code of the one named `model`, straight into the database of a stopped daemon. Without dynos, or with
- * one each that sleeps stopped. Answers their names.
+ * Apps with the code of the one named `model`, straight into the database of a stopped daemon, each with a dyno that
+ * sleeps stopped, as that one's does. Answers their names.
  */
-function seedApps(installation, { model, count, asleep }) {
+function seedApps(installation, { model, count }) {
   const { Store } = require('../../dist/store/store');
   const store = Store.open(path.join(installation.data, 'dynodock.sqlite'));
   try {
@@ -31,7 +31,7 @@ function seedApps(installation, { model, count, asleep }) {
     const [formation] = store.formations.of(app.id);
     const [domain] = store.domainNames.of(app.id);
     const dyno = store.dynos.of(app.id).find(({ state }) => state === 'idle');
-    if (asleep && dyno?.startedAt !== null) throw new Error(`${model} does not sleep stopped`);
+    if (dyno?.startedAt !== null) throw new Error(`${model} does not sleep stopped`);
     const names = Array.from({ length: count }, (_, index) => `${model}-${index + 1}`);
     names.forEach((name, index) => {
       const [appId, slugId, releaseId] = [randomUUID(), randomUUID(), randomUUID()];
@@ -40,8 +40,8 @@ function seedApps(installation, { model, count, asleep }) {
         store.domainNames.insert({ ...domain, id: randomUUID(), appId, hostname: `${name}.localhost` });
         store.slugs.insert({ ...slug, id: slugId, appId });
         store.releases.insert({ ...release, id: releaseId, appId, slugId });
-        store.formations.save({ ...formation, id: randomUUID(), appId, quantity: asleep ? 1 : 0 });
-        if (asleep) store.dynos.save({ ...dyno, id: randomUUID(), appId, releaseId, port: 20_000 + index });
+        store.formations.save({ ...formation, id: randomUUID(), appId, quantity: 1 });
+        store.dynos.save({ ...dyno, id: randomUUID(), appId, releaseId, port: 20_000 + index });
       });
     });
     return names;
