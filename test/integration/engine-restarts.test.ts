@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { OwnEngine } from '../support/own-engine';
-import { TestPlatform } from '../support/platform';
+import { execute, TestPlatform } from '../support/platform';
 import { Prober } from '../support/prober';
 import { realEngine, realStackImages } from '../support/stack';
 import { SteadyApp } from '../support/steady-app';
@@ -12,13 +12,22 @@ jest.setTimeout(240_000);
 
 const engine = new OwnEngine();
 
+const bridges = async (): Promise<string> =>
+  (await execute('ip', ['-oneline', 'link', 'show', 'docker0'])).stdout;
+let before: string;
+
 beforeAll(async () => {
+  before = await bridges();
   const images = await realStackImages(await realEngine());
   await engine.start();
   await engine.copyImages(Object.values(images).flatMap(({ run, build }) => [run, build]));
 });
 
-afterAll(() => engine.destroy());
+afterAll(async () => {
+  await engine.destroy();
+  // The machine's own engine needs it for whatever has no network of its own.
+  expect((await bridges()).split(':')[0]).toBe(before.split(':')[0]);
+});
 
 /** The engine under the dynos is ended and started again, as by an upgrade, a crash or the machine's reboot. */
 describe.each([

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,6 +14,8 @@ import { eventually, execute, type CommandResult } from './platform';
  */
 export class OwnEngine {
   readonly #dir = mkdtempSync(path.join(tmpdir(), 'dynodock-engine-'));
+  /** Of at most 15 characters. */
+  readonly #bridge = `dyno-test-${randomBytes(2).toString('hex')}`;
   #options: readonly string[] = [];
   #process: ChildProcess | undefined;
 
@@ -39,6 +42,7 @@ export class OwnEngine {
     const config = path.join(this.#dir, 'daemon.json');
     // Else the machine's own settings would hold.
     writeFileSync(config, '{}');
+    await this.#makeBridge();
     const log = openSync(path.join(this.#dir, 'dockerd.log'), 'a');
     const args = [
       ...['--host', this.dockerHost],
@@ -46,8 +50,9 @@ export class OwnEngine {
       ...['--data-root', path.join(this.#dir, 'root')],
       ...['--exec-root', path.join(this.#dir, 'exec')],
       ...['--pidfile', path.join(this.#dir, 'docker.pid')],
-      ...['--bridge', 'none'],
-      ...['--default-address-pool', 'base=10.231.0.0/16,size=24'],
+      // With none, or with address pools of its own, dockerd removes docker0, which is the machine's engine's. Its
+      // networks keep off addresses that others use by themselves.
+      ...['--bridge', this.#bridge],
       ...['--iptables=false', '--ip-forward=false', '--ip-masq=false', '--userland-proxy=false'],
       ...this.#options,
     ];
@@ -61,6 +66,18 @@ export class OwnEngine {
       if (child.exitCode !== null) throw new Error(`dockerd ended:\n${this.log.slice(-2000)}`);
       return (await this.docker('version')).exitCode === 0;
     });
+  }
+
+  async #makeBridge(): Promise<void> {
+    if ((await execute('ip', ['link', 'show', this.#bridge])).exitCode === 0) return;
+    for (const args of [
+      ['link', 'add', this.#bridge, 'type', 'bridge'],
+      ['address', 'add', '10.232.0.1/24', 'dev', this.#bridge],
+      ['link', 'set', this.#bridge, 'up'],
+    ]) {
+      const { exitCode, stderr } = await execute('ip', args);
+      if (exitCode !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr}`);
+    }
   }
 
   async stop(signal: NodeJS.Signals): Promise<void> {
@@ -101,6 +118,7 @@ export class OwnEngine {
       // dockerd mounts its data folder on itself.
       await execute('umount', [path.join(this.#dir, 'root')]);
     }
+    await execute('ip', ['link', 'delete', this.#bridge]);
     rmSync(this.#dir, { recursive: true, force: true });
   }
 }
