@@ -7,6 +7,7 @@ const { existsSync, mkdirSync, readFileSync, readdirSync } = require('node:fs');
 const { connect } = require('node:net');
 const path = require('node:path');
 const { LineReader } = require('../../dist/lib/line-reader');
+const { answers } = require('../../dist/lib/private-socket');
 const { readRouteTable } = require('../../dist/router/messages');
 const { MAIN } = require('./installation');
 const { freePorts, until } = require('./measure');
@@ -45,7 +46,8 @@ class RouterProcess {
     try {
       await until('the router', START_MS, () => {
         if (router.process.exitCode !== null) throw new Error('the router ended at its start');
-        return existsSync(socketPath);
+        // The file is there a moment before anybody listens.
+        return existsSync(socketPath) && answers(socketPath);
       });
       await router.#link(socketPath, backendPort);
     } catch (error) {
