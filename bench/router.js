@@ -16,7 +16,7 @@ const { parseArgs } = require('node:util');
 const { reportIdleConnections } = require('./support/idle-connections');
 const { comparePings } = require('./support/latency');
 const { describeLoad, freePorts, median, onEndSignal, percentile } = require('./support/measure');
-const { HOST, RouterProcess } = require('./support/router-process');
+const { HOST, RouterProcess, cpuMicros } = require('./support/router-process');
 const servers = require('./support/servers');
 const { slopeOf, visit } = require('./support/soak');
 const { runWrk } = require('./support/wrk');
@@ -134,18 +134,24 @@ class RouterBench {
       const rounds = results[index];
       const of = (key) => median(rounds.map((round) => round[key]));
       const failed = rounds.reduce((sum, round) => sum + round.failed, 0);
-      return { name, requestsPerSecond: of('requestsPerSecond'), p50: of('p50'), p99: of('p99'), failed };
+      return {
+        ...{ name, failed },
+        ...{ requestsPerSecond: of('requestsPerSecond'), p50: of('p50'), p99: of('p99') },
+        cpuMicros: of('cpuMicros'),
+      };
     });
   }
 
   async loadOnce(server, urlPath, connections, seconds) {
     const url = `http://127.0.0.1:${server.port}${urlPath}`;
     const { signal } = this.ending;
+    const cpuBefore = cpuMicros(server.process.pid);
     const result = await runWrk({ wrk: this.tools.wrk, url, host: HOST, connections, seconds, signal });
     server.wrkRequests = (server.wrkRequests ?? 0) + result.requests;
-    return result;
+    return { ...result, cpuMicros: (cpuMicros(server.process.pid) - cpuBefore) / result.requests };
   }
 
+  /** CPU time per request says what a server costs also while others use the machine, which requests/s do not. */
   reportThroughput({ name }, connections, results) {
     console.log(`${name}, ${connections} connections, medians of ${this.quick ? 1 : ROUNDS}`);
     const nginx = results.find((result) => result.name === 'nginx').requestsPerSecond;
@@ -155,9 +161,10 @@ class RouterBench {
       `${result.p50.toFixed(2)} ms`,
       `${result.p99.toFixed(2)} ms`,
       (result.requestsPerSecond / nginx).toFixed(2),
+      `${result.cpuMicros.toFixed(1)} µs`,
       result.failed === 0 ? '' : `${result.failed} FAILED`,
     ]);
-    printTable(['', 'requests/s', 'p50', 'p99', 'of nginx', ''], rows);
+    printTable(['', 'requests/s', 'p50', 'p99', 'of nginx', 'CPU/request', ''], rows);
     const [one, all] = results.slice(-2).map((result) => result.requestsPerSecond / nginx);
     aim('one worker, of nginx', one.toFixed(2), `at least ${AIMS.shareOfNginx}`, one >= AIMS.shareOfNginx);
     aim(

@@ -7,6 +7,7 @@ const { existsSync, mkdirSync, readFileSync, readdirSync } = require('node:fs');
 const { connect } = require('node:net');
 const path = require('node:path');
 const { LineReader } = require('../../dist/lib/line-reader');
+const { answers } = require('../../dist/lib/private-socket');
 const { readRouteTable } = require('../../dist/router/messages');
 const { MAIN } = require('./installation');
 const { freePorts, until } = require('./measure');
@@ -45,7 +46,8 @@ class RouterProcess {
     try {
       await until('the router', START_MS, () => {
         if (router.process.exitCode !== null) throw new Error('the router ended at its start');
-        return existsSync(socketPath);
+        // The file is there a moment before anybody listens.
+        return existsSync(socketPath) && answers(socketPath);
       });
       await router.#link(socketPath, backendPort);
     } catch (error) {
@@ -144,4 +146,13 @@ function rssMb(pid) {
   return Number(kilobytes) / 1024;
 }
 
-module.exports = { HOST, RouterProcess, rssMb };
+/** CPU time that the process and all that descend from it have used, in µs: proc(5), in hundredths of a second. */
+function cpuMicros(pid) {
+  return tree(pid).reduce((sum, one) => {
+    const stat = readFileSync(`/proc/${one}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return sum + (Number(fields[11]) + Number(fields[12])) * 10_000;
+  }, 0);
+}
+
+module.exports = { HOST, RouterProcess, cpuMicros, rssMb };

@@ -38,11 +38,12 @@ export class DynoConnections {
 
   /**
    * Connects to one of `dynos`, trying others while one refuses or does not answer. With `reuse` an idle connection
-   * will do; it is there at once. `prefer` is the id of the dyno to be tried first, if it is there.
+   * will do; it is there at once. `prefer` is the id of the dyno to be tried first, if it is there. `signal` is asked for
+   * only when a connection has to be made.
    */
   connect(
     dynos: readonly RoutableDyno[],
-    options: { reuse: boolean; prefer?: string | null; signal: AbortSignal },
+    options: { reuse: boolean; prefer?: string | null; signal: () => AbortSignal },
   ): ConnectOutcome | Promise<ConnectOutcome> {
     const left = this.#usable(dynos);
     const preferred = options.prefer == null ? -1 : left.findIndex(({ id }) => id === options.prefer);
@@ -111,7 +112,7 @@ export class DynoConnections {
   async #dialOneOf(
     left: RoutableDyno[],
     first: number,
-    options: { reuse: boolean; signal: AbortSignal },
+    options: { reuse: boolean; signal: () => AbortSignal },
   ): Promise<ConnectOutcome> {
     const { clock, random, maxAttempts, quarantineMs } = this.#options;
     let failed: ConnectOutcome = { kind: 'aborted' };
@@ -121,7 +122,7 @@ export class DynoConnections {
       const kept = options.reuse ? this.#takeIdle(dyno) : null;
       if (kept !== null) return { kind: 'connected', connection: kept };
       const startedAt = clock.now().getTime();
-      const result = await this.#dial(dyno, options.signal);
+      const result = await this.#dial(dyno, options.signal());
       const connectMs = clock.now().getTime() - startedAt;
       if (result === 'aborted') return { kind: 'aborted' };
       if (typeof result !== 'string') {

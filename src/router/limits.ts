@@ -20,6 +20,10 @@ export interface RouterLimits {
   /** Held requests per app: H11. */
   waitingPerApp: number;
   connectAttempts: number;
+  /**
+   * Well above what a dyno is given at a time, each for only so long (`dynoKeepAliveMs`): were it less, every peak would
+   * close connections that the next one has to make again, at many times the cost of a request.
+   */
   idleConnectionsPerDyno: number;
   /** Log lines kept while no daemon takes them. */
   bufferedLogLines: number;
@@ -31,7 +35,7 @@ export const DEFAULT_LIMITS: RouterLimits = {
   requestsPerDyno: 200,
   waitingPerApp: 1_000,
   connectAttempts: 10,
-  idleConnectionsPerDyno: 200,
+  idleConnectionsPerDyno: 1_000,
   bufferedLogLines: 10_000,
   logBatchLines: 100,
   logFlushMs: 50,

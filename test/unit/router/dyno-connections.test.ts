@@ -32,7 +32,8 @@ async function dynoServer(): Promise<TestDyno> {
 
 const routable = (port: number, name = 'web.1'): RoutableDyno =>
   aDyno(port, { id: name, name }) as RoutableDyno;
-const { signal } = new AbortController();
+const never = new AbortController();
+const signal = (): AbortSignal => never.signal;
 
 /** Every timer is due at once: whatever is waited for takes too long. */
 const impatient: Clock = {

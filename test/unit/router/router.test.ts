@@ -403,6 +403,31 @@ describe('refusing', () => {
   });
 });
 
+describe('connections to a dyno', () => {
+  test('are all kept from one crowd of requests to the next', async () => {
+    const CROWD = 256;
+    const waiting: (() => void)[] = [];
+    await bench.start();
+    const dyno = await bench.dyno((socket) =>
+      onHeads(socket, () => {
+        waiting.push(() => socket.write('HTTP/1.1 204 No Content\r\n\r\n'));
+        // All of them are at the dyno at the same time.
+        if (waiting.length === CROWD) for (const answer of waiting.splice(0)) answer();
+      }),
+    );
+    await bench.daemon.serve(anApp({ web_quantity: 2, dynos: [aDyno(dyno.port)] }));
+    const clients = Array.from({ length: CROWD }, () => bench.client());
+    for (const round of [1, 2]) {
+      for (const client of clients) client.write('GET / HTTP/1.1\r\nHost: demo.localhost\r\n\r\n');
+      await eventually(
+        () => clients.every(({ text }) => text.split('204 No Content').length === round + 1),
+        `answers of round ${round}`,
+      );
+    }
+    expect(dyno.sockets.length).toBe(CROWD);
+  });
+});
+
 describe('a dyno that fails', () => {
   test('is left alone while another one serves', async () => {
     await bench.start({ random: () => 0 });
