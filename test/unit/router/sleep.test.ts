@@ -115,11 +115,11 @@ describe('traffic keeps an app awake', () => {
         socket.pipe(socket);
       });
     });
-    await bench.daemon.serve(awake(120));
+    await bench.daemon.serve(awake(500));
     const client = bench.client();
     client.write('GET / HTTP/1.1\r\nHost: demo.localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
     await eventually(() => client.text.includes('\r\n\r\n'), '101');
-    for (let i = 0; i < 12; i += 1) {
+    for (let i = 0; i < 40; i += 1) {
       client.write('ping');
       await pause(20);
       expect(idles()).toBe(0);
