@@ -17,7 +17,7 @@ import { describeError, type Logger } from '../../lib/logger';
 import type { AppResources } from '../apps/apps';
 import { record, type PlatformContext } from '../context';
 import type { Releases } from '../releases/releases';
-import { BuildOutputs, type OpenOutput } from './build-outputs';
+import { OutputFiles, type OpenOutput } from '../output-streams/output-files';
 
 export interface BuildsOptions {
   builder: Pick<Builder, 'build' | 'sweep' | 'purgeCache' | 'removeApp'>;
@@ -66,7 +66,7 @@ interface Job {
 export class Builds implements AppResources {
   readonly #context: PlatformContext;
   readonly #options: BuildsOptions;
-  readonly #outputs: BuildOutputs;
+  readonly #outputs: OutputFiles;
   readonly #queue: Job[] = [];
   readonly #running = new Set<Job>();
   #stopping = false;
@@ -74,7 +74,7 @@ export class Builds implements AppResources {
   constructor(context: PlatformContext, options: BuildsOptions) {
     this.#context = context;
     this.#options = options;
-    this.#outputs = new BuildOutputs(options.outputDir);
+    this.#outputs = new OutputFiles(options.outputDir);
   }
 
   /** Clears up after an earlier run of the daemon. */
