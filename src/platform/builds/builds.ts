@@ -46,6 +46,10 @@ export interface StartedBuild {
   ended: Promise<Build>;
 }
 
+/** Text of Heroku's build system, as seen in transcripts of pushes. */
+const RELEASE_COMMAND_DECLARED =
+  'Release command declared: this new release will not be available until the command succeeds.';
+
 interface Job {
   build: Build;
   input: NewBuild;
@@ -273,6 +277,7 @@ export class Builds implements AppResources {
       const { release, notes } = this.#release(job, app, slugId, built);
       await job.lines.lines(
         ...notes,
+        ...(release.command === null ? [] : [complaint(RELEASE_COMMAND_DECLARED)]),
         detail(`Released v${release.version}`),
         detail(`${this.#options.webUrl(store.apps.get(app.id) ?? app)} deployed to Heroku`),
       );

@@ -14,6 +14,7 @@ import { silentLogger, type Logger } from '../../../src/lib/logger';
 import { Logplex } from '../../../src/logplex/logplex';
 import { Builds, type NewBuild } from '../../../src/platform/builds/builds';
 import type { PlatformContext } from '../../../src/platform/context';
+import { ReleasePhase } from '../../../src/platform/releases/release-phase';
 import { Releases } from '../../../src/platform/releases/releases';
 import { Store } from '../../../src/store/store';
 import { FakeClock } from '../../support/fake-clock';
@@ -69,6 +70,7 @@ describe('Builds', () => {
   let store: Store;
   let context: PlatformContext;
   let builder: FakeBuilder;
+  let phase: ReleasePhase;
   let builds: Builds;
   let user: Account;
   let errors: unknown[];
@@ -105,10 +107,15 @@ describe('Builds', () => {
     store.accounts.insert(user);
     builder = new FakeBuilder();
     errors = [];
+    phase = new ReleasePhase(context, {
+      outputDir: path.join(directory, 'releases'),
+      logger: silentLogger,
+    });
     builds = make();
   });
   afterEach(async () => {
     await builds.stop();
+    await phase.stop();
     store.close();
     rmSync(directory, { recursive: true, force: true });
   });
@@ -117,7 +124,7 @@ describe('Builds', () => {
     const logger: Logger = { ...silentLogger, error: (_message, fields) => void errors.push(fields) };
     return new Builds(context, {
       builder,
-      releases: new Releases(context),
+      releases: new Releases(context, phase),
       outputDir: path.join(directory, 'output'),
       webUrl: (app) => `http://${app.name}.localhost/`,
       outputUrl: (app, id) => `http://localhost/apps/${app.name}/builds/${id}`,
