@@ -279,6 +279,7 @@ export class Daemon {
       hooksDir: paths.hooks,
       nodePath: process.execPath,
       builds,
+      releases: releasePhase,
       deploys: new DeployWatch({ store, clock, changes, patienceMs: DEPLOY_PATIENCE_MS }),
       logger: logger.child({ component: 'git' }),
     });

@@ -28,7 +28,7 @@ export function outputStreamRoutes(
   const router = Router();
   const serve = (resource: Resource, read: (id: string) => AsyncIterable<Buffer> | undefined): void => {
     router.get(`/streams/${resource}/:id/:key`, async (req, res) => {
-      const { id, key } = req.params as { id: string; key: string };
+      const { id, key } = req.params;
       const output = options.streamKeys.matches(id, key) ? read(id) : undefined;
       if (output === undefined) throw notFound('output');
       res.writeHead(200, { 'Content-Type': 'text/plain; charset=utf-8', 'Cache-Control': 'no-store' });
