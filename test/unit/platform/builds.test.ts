@@ -217,6 +217,23 @@ describe('Builds', () => {
     );
   });
 
+  test('announces a release command, whose end the build does not await', async () => {
+    const app = anApp();
+    next(app, async () => ({ ...BUILT, processTypes: { web: 'node .', release: 'migrate' } }));
+    const { build, ended } = builds.create(user, app, input());
+    expect(await ended).toMatchObject({ status: 'succeeded' });
+    expect(await read(build.id)).toBe(
+      [
+        '-----> Launching...',
+        ' !     Release command declared: this new release will not be available until the command succeeds.',
+        '       Released v1',
+        '       http://demo.localhost/ deployed to Heroku\n',
+      ].join('\n'),
+    );
+    expect(store.releases.of(app.id)).toMatchObject([{ status: 'pending', command: 'migrate' }]);
+    expect(store.apps.get(app.id)).toMatchObject({ stack: 'heroku-22', slugSize: 0 });
+  });
+
   test('says why a build failed and releases nothing', async () => {
     const app = anApp();
     next(app, async (output) => {

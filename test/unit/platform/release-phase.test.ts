@@ -195,6 +195,17 @@ describe('The release phase', () => {
     });
   });
 
+  test('lets a release that is still pending be rolled back', async () => {
+    expect(() => world.releases.rollback(world.account, app, 'v3')).toThrow('nothing to roll back');
+    commands(0);
+    await world.deploy(app, TYPES);
+    world.releases.rollback(world.account, app, 'v3');
+    expect(statuses()).toEqual(['v3 succeeded current', 'v4 pending', 'v5 pending']);
+    await world.advance(10 * SECOND);
+    expect(statuses()).toEqual(['v3 succeeded', 'v4 succeeded', 'v5 succeeded current']);
+    expect(states()).toEqual(['worker.1 up v5']);
+  });
+
   test('is left out for releases that add-ons make', async () => {
     commands(0);
     await world.deploy(app, TYPES);
