@@ -10,7 +10,7 @@ import { addonRoutes } from './routes/addons';
 import { appFeatureRoutes } from './routes/app-features';
 import { appRoutes } from './routes/apps';
 import { authorizationRoutes } from './routes/authorizations';
-import { buildOutputRoutes, buildRoutes } from './routes/builds';
+import { buildRoutes } from './routes/builds';
 import { buildpackInstallationRoutes } from './routes/buildpack-installations';
 import { buildpackRegistryRoutes } from './routes/buildpack-registry';
 import { collaboratorRoutes } from './routes/collaborators';
@@ -21,6 +21,7 @@ import { dynoRoutes } from './routes/dynos';
 import { emptyCollectionRoutes } from './routes/empty-collections';
 import { formationRoutes } from './routes/formation';
 import { logSessionRoutes, logStreamRoutes } from './routes/log-sessions';
+import { outputStreamRoutes } from './routes/output-streams';
 import { regionRoutes } from './routes/regions';
 import { releaseRoutes } from './routes/releases';
 import { schemaRoutes } from './routes/schema';
@@ -56,7 +57,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(commonHeaders);
 
   app.use(logStreamRoutes(services, { clock, stopping }));
-  app.use(buildOutputRoutes(services, { streamKeys, stopping, logger }));
+  app.use(outputStreamRoutes(services, { streamKeys, stopping, logger }));
   app.use(schemaRoutes());
   app.use(buildpackRegistryRoutes(bundledBuildpacks));
 
@@ -81,7 +82,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(formationRoutes(services));
   app.use(logSessionRoutes(services));
   app.use(regionRoutes());
-  app.use(releaseRoutes(services));
+  app.use(releaseRoutes(services, streamKeys));
   app.use(sleepRoutes(services));
   app.use(slugRoutes(services));
   app.use(sniEndpointRoutes(services));

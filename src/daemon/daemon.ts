@@ -32,6 +32,7 @@ import { Dynos } from '../platform/dynos/dynos';
 import { OneOffService } from '../platform/dynos/one-offs';
 import { FormationService } from '../platform/formation/formation';
 import { LogSessions } from '../platform/log-sessions/log-sessions';
+import { ReleasePhase } from '../platform/releases/release-phase';
 import { Releases } from '../platform/releases/releases';
 import { Sleep } from '../platform/sleep/sleep';
 import { Slugs } from '../platform/slugs/slugs';
@@ -207,6 +208,8 @@ export class Daemon {
       newId,
       random: Math.random,
       changed,
+      oneOffEnded: (dyno, end) => releasePhase.dynoEnded(dyno, end),
+      oneOffPrinted: (dyno, line) => releasePhase.printed(dyno, line),
       concurrency: RECONCILED_AT_ONCE,
       readySandboxes: config.readySandboxes,
       cycleMs: config.cycleMs,
@@ -230,6 +233,10 @@ export class Daemon {
       },
       changed,
     };
+    const releasePhase: ReleasePhase = new ReleasePhase(context, {
+      outputDir: paths.releaseOutput,
+      logger: logger.child({ component: 'release-phase' }),
+    });
     const sleep: Sleep = new Sleep(context, { policy: config.sleep, router: link });
     changes.subscribe((appId) => sleep.ledger.changed(appId));
     const dynoHours: DynoHours = new DynoHours(context, { poolMs: config.dynoHoursMs });
@@ -255,7 +262,7 @@ export class Daemon {
       },
       ...trust,
     });
-    const releases = new Releases(context);
+    const releases = new Releases(context, releasePhase);
     const repositories = new Repositories(paths.repositories);
     const builds: Builds = new Builds(context, {
       builder,
@@ -266,12 +273,13 @@ export class Daemon {
       logger: logger.child({ component: 'builds' }),
       maxConcurrent: config.buildConcurrency,
     });
-    const apps = new Apps(context, releases, [builds, repositories]);
+    const apps = new Apps(context, releases, [builds, releasePhase, repositories]);
     const receiver = new PushReceiver({
       socketPath: paths.hookSocket,
       hooksDir: paths.hooks,
       nodePath: process.execPath,
       builds,
+      releases: releasePhase,
       deploys: new DeployWatch({ store, clock, changes, patienceMs: DEPLOY_PATIENCE_MS }),
       logger: logger.child({ component: 'git' }),
     });
@@ -358,6 +366,8 @@ export class Daemon {
       },
       { name: 'dyno hours', start: () => dynoHours.start(), stop: () => dynoHours.stop() },
       { name: 'wake ledger', stop: () => sleep.ledger.stop() },
+      // Ends after the dyno manager, which tells it what release commands print.
+      { name: 'release phase', start: () => releasePhase.start(), stop: () => releasePhase.stop() },
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },

@@ -35,6 +35,9 @@ export class Paths {
   get buildOutput(): string {
     return path.join(this.dataDir, 'build-output');
   }
+  get releaseOutput(): string {
+    return path.join(this.dataDir, 'release-output');
+  }
   get work(): string {
     return path.join(this.dataDir, 'work');
   }
@@ -80,6 +83,7 @@ export class Paths {
       this.repositories,
       this.slugs,
       this.buildOutput,
+      this.releaseOutput,
       this.work,
       this.run,
       this.logs,

@@ -14,6 +14,15 @@ export interface OneOff {
   expiresAt: Date | null;
 }
 
+/** How a one-off dyno came to its end. */
+export type OneOffEnd =
+  | { how: 'exited'; status: number }
+  /** It was told to stop: by somebody, or since its time was over. */
+  | { how: 'stopped' }
+  | { how: 'refused'; reason: string }
+  /** Its container is gone, and with it what became of its process. */
+  | { how: 'vanished' };
+
 export const ONE_OFF_TYPE = 'run';
 /** `run.1000` … `run.9999` */
 export const ONE_OFF_NUMBERS = { first: 1000, count: 9000 };

@@ -1,4 +1,5 @@
 import { dynoName, type Dyno, type DynoState } from '../domain/dyno';
+import type { OneOffEnd } from '../domain/one-off';
 import type { Clock } from '../lib/clock';
 import type { Logplex } from '../logplex/logplex';
 import type { Store } from '../store/store';
@@ -9,6 +10,8 @@ export interface DynoRowsOptions {
   clock: Clock;
   /** The network sandbox of a dyno that is gone. */
   releaseSandbox: (sandbox: string) => void;
+  /** A one-off dyno has ended: called in the transaction that removes its row, so that neither is known alone. */
+  oneOffEnded: (dyno: Dyno, end: OneOffEnd) => void;
 }
 
 /** Changes of dynos in the store, each with its event and what the app's log says of it. */
@@ -54,9 +57,12 @@ export class DynoRows {
     if (sandbox !== null) store.afterCommit(() => releaseSandbox(sandbox));
   }
 
-  /** A one-off dyno has ended: its row goes. `state` is what the log calls its end. */
-  conclude(dyno: Dyno, state: 'complete' | 'crashed'): void {
-    const { store } = this.#options;
+  /** A one-off dyno has ended: its row goes. */
+  conclude(dyno: Dyno, end: OneOffEnd): void {
+    const { store, oneOffEnded } = this.#options;
+    // That it was told to stop makes its end an orderly one, whatever its status.
+    const orderly = end.how === 'stopped' || (end.how === 'exited' && end.status === 0);
+    const state = orderly ? 'complete' : 'crashed';
     store.transaction(() => {
       const current = store.dynos.get(dyno.id);
       if (current === undefined) return;
@@ -65,6 +71,7 @@ export class DynoRows {
       // One that was told to stop is `down` since then, of which the log has said nothing yet.
       const before = current.state === 'down' ? 'up' : current.state;
       store.afterCommit(() => this.say(dyno, `State changed from ${before} to ${state}`));
+      oneOffEnded(current, end);
     });
   }
 

@@ -133,7 +133,7 @@ export class OneOffs {
     rows.say(dyno, 'Error R13 (Attach error) -> Failed to attach to process');
     rows.say(dyno, `Process exited with status ${ATTACH_ERROR_EXIT}`);
     if (container !== null) await engine.remove(container.id);
-    rows.conclude(dyno, 'crashed');
+    rows.conclude(dyno, { how: 'exited', status: ATTACH_ERROR_EXIT });
   }
 
   /** Begins to end a dyno that lost its client; a plan sees when it has ended. */
@@ -236,6 +236,6 @@ export class OneOffs {
     rows.say(dyno, `Error R99 (Platform error) -> Failed to launch the dyno: ${error.message}`);
     if (containerId !== null) await engine.remove(containerId);
     this.dismiss(dyno.id);
-    rows.conclude(dyno, 'crashed');
+    rows.conclude(dyno, { how: 'refused', reason: error.message });
   }
 }

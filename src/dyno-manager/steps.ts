@@ -1,6 +1,7 @@
 import type { Dyno } from '../domain/dyno';
 import { choosePort, dynoName } from '../domain/dyno';
 import type { AppId, DynoId } from '../domain/ids';
+import type { OneOffEnd } from '../domain/one-off';
 import { EngineError, ignoring, type ContainerEngine, type ContainerId } from '../engine/engine';
 import { sleep, type Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
@@ -35,6 +36,10 @@ export interface StepsOptions {
   random: () => number;
   /** A dyno's state or endpoint is another one now. */
   changed: (appId: AppId) => void;
+  /** A one-off dyno has ended: called in the transaction that removes its row. */
+  oneOffEnded: (dyno: Dyno, end: OneOffEnd) => void;
+  /** A detached one-off dyno has printed a line. Its output is read no faster than this resolves. */
+  oneOffPrinted: (dyno: Dyno, line: string) => Promise<void>;
   /** Something that a plan depends on has happened. */
   kick: (appId: AppId) => void;
 }
@@ -323,7 +328,7 @@ export class Steps {
     this.#rows.say(dyno, `Error R99 (Platform error) -> Failed to launch the dyno: ${error.message}`);
     if (dyno.oneOff === null)
       this.#moveToCrashed(dyno, { crashCount: dyno.crashCount, delayMs: refusalDelayMs(refusals) });
-    else this.#rows.conclude(dyno, 'crashed');
+    else this.#rows.conclude(dyno, { how: 'refused', reason: error.message });
     changed(dyno.appId);
   }
 
@@ -391,7 +396,7 @@ export class Steps {
   }
 
   async #follow(dyno: Dyno, containerId: ContainerId, signal: AbortSignal): Promise<void> {
-    const { engine, logplex, logger, clock } = this.#options;
+    const { engine, logplex, logger, clock, oneOffPrinted } = this.#options;
     const process = dynoName(dyno);
     try {
       const since = this.#readUntil.get(dyno.id);
@@ -403,6 +408,7 @@ export class Steps {
       for await (const line of lines) {
         this.#readUntil.set(dyno.id, line.position);
         logplex.append(dyno.appId, { at: line.at, source: 'app', process, text: line.text });
+        if (dyno.oneOff !== null) await oneOffPrinted(dyno, line.text);
       }
     } catch (error) {
       // The output stays with the container; when the engine is back, the dyno is attended again.
@@ -543,9 +549,8 @@ export class Steps {
   #forget(dyno: Dyno): void {
     this.#readUntil.delete(dyno.id);
     this.oneOffs.dismiss(dyno.id);
-    // That it was told to stop makes its end an orderly one, whatever its status.
     if (dyno.oneOff === null) this.#rows.delete(dyno);
-    else this.#rows.conclude(dyno, 'complete');
+    else this.#rows.conclude(dyno, { how: 'stopped' });
     this.#options.changed(dyno.appId);
   }
 
@@ -559,7 +564,8 @@ export class Steps {
       await this.#options.engine.remove(container.id);
     }
     this.oneOffs.dismiss(dyno.id);
-    this.#rows.conclude(dyno, container?.exitCode === 0 ? 'complete' : 'crashed');
+    const status = container?.exitCode ?? null;
+    this.#rows.conclude(dyno, status === null ? { how: 'vanished' } : { how: 'exited', status });
   }
 
   /** Lets an ended container's last lines come before what is said about its end. */

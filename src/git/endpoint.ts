@@ -28,7 +28,7 @@ type Service = 'git-upload-pack' | 'git-receive-pack';
 const PATH = /^\/([a-zA-Z0-9_-]+)(?:\.git)?\/(info\/refs|git-upload-pack|git-receive-pack|HEAD|objects\/.*)$/;
 /** git-upload-pack(1), GIT_PROTOCOL: `version=2` and the like. */
 const PROTOCOL = /^[\w=:.-]{1,200}$/;
-const TIMEOUT_MS = 60 * 60_000;
+const TIMEOUT_MS = 3 * 60 * 60_000;
 const KILL_AFTER_MS = 3_000;
 const KEPT_STDERR_BYTES = 4_000;
 

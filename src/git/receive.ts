@@ -12,6 +12,8 @@ import { run } from '../lib/process';
 import type { DeployWatch } from '../platform/dynos/deploy-watch';
 import type { ReleaseId } from '../domain/ids';
 import type { Builds } from '../platform/builds/builds';
+import type { ReleasePhase } from '../platform/releases/release-phase';
+import { HOOK_NAMES, HookConnection, type HookName, type HookRequest } from './hook-connection';
 import { planPush, type RefUpdate } from './push-plan';
 import { QUARANTINE_FOLDER } from './repositories';
 
@@ -25,6 +27,8 @@ export interface PushReceiverOptions {
   /** How the dynos of a release start. */
   deploys: Pick<DeployWatch, 'outcome'>;
   builds: Pick<Builds, 'create' | 'outputStream'>;
+  /** What becomes of a release that has a release command. */
+  releases: Pick<ReleasePhase, 'outputStream' | 'settled'>;
   logger: Logger;
 }
 
@@ -43,26 +47,21 @@ export interface PushSession {
 
 interface Session extends Push {
   ended: Promise<void>;
-  isUsed: boolean;
+  /** Hooks that have not come yet: each secret is good for one run of each. */
+  awaited: Set<HookName>;
+  /** What was made of the push. */
+  releaseId: ReleaseId | undefined;
   /** Where git holds what was pushed until the hook has agreed. */
   quarantine: string | undefined;
 }
 
-/** What a hook sends. */
-interface HookRequest {
-  secret: string;
-  updates: RefUpdate[];
-  environment: Record<string, string>;
-}
-
-const MAX_REQUEST_BYTES = 8 * 1024 * 1024;
-const REQUEST_TIMEOUT_MS = 30_000;
 const GIT_TIMEOUT_MS = 60_000;
-const HOOK_PATH = path.join(__dirname, 'pre-receive.cjs');
+const HOOK_PATH = path.join(__dirname, 'hook.cjs');
 
 /**
  * Deploys what is pushed, from within git's pre-receive hook: a push whose build fails changes nothing in the
- * repository. Pushes of one app go one after the other until git has updated its refs, so that no two of them deploy
+ * repository. What becomes of the release is told from within the post-receive hook: by then the push is done, whether
+ * its release command fails or the one who pushed does not wait for it. Pushes of one app go one after the other until git has updated its refs, so that no two of them deploy
  * on top of the same state.
  */
 export class PushReceiver {
@@ -80,9 +79,11 @@ export class PushReceiver {
   async start(): Promise<void> {
     const { socketPath, hooksDir, nodePath } = this.#options;
     await mkdir(hooksDir, { recursive: true, mode: 0o700 });
-    const hook = path.join(hooksDir, 'pre-receive');
-    await writeFile(hook, `#!/bin/sh\nexec ${quote(nodePath)} ${quote(HOOK_PATH)}\n`);
-    await chmod(hook, 0o700);
+    for (const name of HOOK_NAMES) {
+      const hook = path.join(hooksDir, name);
+      await writeFile(hook, `#!/bin/sh\nexec ${quote(nodePath)} ${quote(HOOK_PATH)} ${name}\n`);
+      await chmod(hook, 0o700);
+    }
     // Left behind by a daemon that was killed; who else runs is settled by the lock on the data folder.
     await rm(socketPath, { force: true });
     const server = createServer((socket) => void this.#accept(socket));
@@ -110,7 +111,13 @@ export class PushReceiver {
     const secret = randomBytes(32).toString('hex');
     let finish: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (finish = resolve));
-    const session: Session = { ...push, ended, isUsed: false, quarantine: undefined };
+    const session: Session = {
+      ...push,
+      ended,
+      awaited: new Set(HOOK_NAMES),
+      releaseId: undefined,
+      quarantine: undefined,
+    };
     this.#sessions.set(secret, session);
     return {
       environment: { DYNODOCK_PUSH_SOCKET: this.#options.socketPath, DYNODOCK_PUSH_SECRET: secret },
@@ -135,9 +142,12 @@ export class PushReceiver {
     try {
       const request = await client.request();
       const session = this.#sessions.get(request.secret);
-      // Each secret is good for one hook.
-      if (session === undefined || session.isUsed) throw new Error('a hook with an unknown secret');
-      session.isUsed = true;
+      if (session?.awaited.delete(request.hook) !== true) throw new Error('a hook with an unknown secret');
+      if (request.hook === 'post-receive') {
+        await this.#report(session, client, gone.signal);
+        await client.exit(0);
+        return;
+      }
       session.quarantine = quarantineOf(session, request);
       const accepted = await this.#receive(session, request, client, gone.signal);
       await client.exit(accepted ? 0 : 1);
@@ -189,11 +199,31 @@ export class PushReceiver {
     const { status, releaseId } = await ended;
     if (status === 'succeeded') {
       await client.print('\nVerifying deploy... done.\n');
-      if (releaseId !== null) await this.#tellOfCrashes(session.app, releaseId, client, signal);
+      session.releaseId = releaseId ?? undefined;
       return true;
     }
     await client.print(`Verifying deploy...\n\n!\tPush rejected to ${session.app.name}.\n\n`);
     return false;
+  }
+
+  /** What becomes of the release. */
+  async #report({ app, releaseId }: Session, client: HookConnection, signal: AbortSignal): Promise<void> {
+    if (releaseId === undefined || !(await this.#takesEffect(releaseId, client, signal))) return;
+    await this.#tellOfCrashes(app, releaseId, client, signal);
+  }
+
+  /** Shows what the release command does, if there is one. Its failure is none of the push (Dev Center "Release Phase"). */
+  async #takesEffect(releaseId: ReleaseId, client: HookConnection, signal: AbortSignal): Promise<boolean> {
+    const { releases } = this.#options;
+    const output = releases.outputStream(releaseId);
+    if (output !== undefined) {
+      await client.print('Running release command....\n\n');
+      for await (const chunk of output) await client.print(chunk);
+    }
+    const succeeded = (await releases.settled(releaseId, signal))?.status === 'succeeded';
+    if (output !== undefined)
+      await client.print(`Waiting for release.... ${succeeded ? 'done' : 'failed'}.\n`);
+    return succeeded;
   }
 
   async #tellOfCrashes(
@@ -222,83 +252,6 @@ export class PushReceiver {
     const gone = once(signal, 'abort');
     await Promise.race([before, gone]);
     signal.throwIfAborted();
-  }
-}
-
-/** The daemon's end of the protocol that pre-receive.cjs describes. */
-class HookConnection {
-  readonly #socket: Socket;
-  readonly #gone: AbortSignal;
-
-  constructor(socket: Socket, gone: AbortSignal) {
-    this.#socket = socket;
-    this.#gone = gone;
-  }
-
-  request(): Promise<HookRequest> {
-    return new Promise((resolve, reject) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      const timer = setTimeout(() => settle(new Error('a hook that says nothing')), REQUEST_TIMEOUT_MS);
-      const settle = (outcome: HookRequest | Error): void => {
-        clearTimeout(timer);
-        this.#socket.off('data', onData);
-        this.#gone.removeEventListener('abort', onGone);
-        // Reading goes on, for that is how the hook's end is noticed.
-        this.#socket.resume();
-        if (outcome instanceof Error) reject(outcome);
-        else resolve(outcome);
-      };
-      const onGone = (): void => settle(new Error('a hook that went away'));
-      const onData = (chunk: Buffer): void => {
-        chunks.push(chunk);
-        size += chunk.length;
-        if (size > MAX_REQUEST_BYTES) settle(new Error('too many refs in one push'));
-        else if (chunk.includes('\n')) settle(parseRequest(Buffer.concat(chunks).toString('utf8')));
-      };
-      this.#gone.addEventListener('abort', onGone, { once: true });
-      this.#socket.on('data', onData);
-    });
-  }
-
-  print(output: string | Uint8Array): Promise<void> {
-    return this.#send('o', Buffer.from(output as Uint8Array));
-  }
-
-  exit(status: number): Promise<void> {
-    return this.#send('x', Buffer.from([status]));
-  }
-
-  /** Resolves when the hook can take more; rejects when it has gone. */
-  async #send(type: 'o' | 'x', payload: Buffer): Promise<void> {
-    this.#gone.throwIfAborted();
-    const header = Buffer.alloc(5);
-    header.write(type, 0, 'latin1');
-    header.writeUInt32BE(payload.length, 1);
-    if (!this.#socket.write(Buffer.concat([header, payload]))) {
-      await once(this.#socket, 'drain', { signal: this.#gone });
-    }
-  }
-}
-
-const QUARANTINE = ['GIT_OBJECT_DIRECTORY', 'GIT_ALTERNATE_OBJECT_DIRECTORIES', 'GIT_QUARANTINE_PATH'];
-
-function parseRequest(line: string): HookRequest | Error {
-  try {
-    const value = JSON.parse(line) as Partial<HookRequest>;
-    const { secret, updates, environment } = value;
-    if (typeof secret !== 'string' || !Array.isArray(updates) || typeof environment !== 'object') {
-      return new Error('a hook that says something else');
-    }
-    const isUpdate = (update: Partial<RefUpdate>): boolean =>
-      /^[0-9a-f]{40,64}$/.test(update.before ?? '') &&
-      /^[0-9a-f]{40,64}$/.test(update.after ?? '') &&
-      typeof update.ref === 'string';
-    if (!updates.every(isUpdate)) return new Error('a hook with malformed updates');
-    const kept = Object.entries(environment).filter(([name]) => QUARANTINE.includes(name));
-    return { secret, updates, environment: Object.fromEntries(kept) };
-  } catch (cause) {
-    return new Error('a hook that does not speak JSON', { cause });
   }
 }
 

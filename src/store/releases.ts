@@ -13,6 +13,9 @@ const SELECT = `SELECT releases.*, version = (SELECT max(version) FROM releases 
 export class ReleaseStore {
   readonly #insert: Statement;
   readonly #setStatus: Statement;
+  readonly #setCode: Statement;
+  readonly #pending: Statement;
+  readonly #appsPending: Statement;
   readonly #byId: Statement;
   readonly #byVersion: Statement;
   readonly #ofApp: Statement;
@@ -20,13 +23,20 @@ export class ReleaseStore {
 
   constructor(database: Database) {
     this.#insert =
-      database.prepare(`INSERT INTO releases (id, app_id, version, description, status, slug_id, config_vars,
+      database.prepare(`INSERT INTO releases (id, app_id, version, description, status, slug_id, command, config_vars,
         addon_plan_names, user_id, user_email, created_at, updated_at)
       VALUES (@id, @appId, (SELECT coalesce(max(version), 0) + 1 FROM releases WHERE app_id = @appId),
-        @description, @status, @slugId, @configVars, @addonPlanNames, @userId, @userEmail, @createdAt, @updatedAt)`);
+        @description, @status, @slugId, @command, @configVars, @addonPlanNames, @userId, @userEmail, @createdAt, @updatedAt)`);
     this.#setStatus = database.prepare(
       'UPDATE releases SET status = @status, updated_at = @updatedAt WHERE id = @id',
     );
+    this.#setCode = database.prepare(
+      'UPDATE releases SET slug_id = @slugId, command = @command WHERE id = @id',
+    );
+    this.#pending = database.prepare(
+      `${SELECT} WHERE app_id = @appId AND status = 'pending' ORDER BY version`,
+    );
+    this.#appsPending = database.prepare("SELECT DISTINCT app_id FROM releases WHERE status = 'pending'");
     this.#byId = database.prepare(`${SELECT} WHERE id = @id`);
     this.#byVersion = database.prepare(`${SELECT} WHERE app_id = @appId AND version = @version`);
     this.#ofApp = database.prepare(`${SELECT} WHERE app_id = @appId ORDER BY version`);
@@ -43,6 +53,7 @@ export class ReleaseStore {
       description: release.description,
       status: release.status,
       slugId: release.slugId,
+      command: release.command,
       configVars: JSON.stringify(release.configVars),
       addonPlanNames: JSON.stringify(release.addonPlanNames),
       userId: release.user.id,
@@ -57,6 +68,20 @@ export class ReleaseStore {
 
   setStatus(id: ReleaseId, status: ReleaseStatus, at: Date): void {
     this.#setStatus.run({ id, status, updatedAt: at.getTime() });
+  }
+
+  /** What a pending release consists of, known when its turn has come. */
+  setCode(id: ReleaseId, slugId: SlugId | null, command: string | null): void {
+    this.#setCode.run({ id, slugId, command });
+  }
+
+  /** Oldest first. */
+  pending(appId: AppId): Release[] {
+    return this.#pending.all({ appId }).map(toRelease);
+  }
+
+  appsWithPending(): AppId[] {
+    return this.#appsPending.all().map((row) => text(row, 'app_id') as AppId);
   }
 
   get(id: ReleaseId): Release | undefined {
@@ -89,6 +114,7 @@ function toRelease(row: Row): Release {
     description: text(row, 'description'),
     status: text(row, 'status') as ReleaseStatus,
     slugId: textOrNull(row, 'slug_id') as SlugId | null,
+    command: textOrNull(row, 'command'),
     configVars: json(row, 'config_vars') as ConfigVars,
     addonPlanNames: json(row, 'addon_plan_names') as string[],
     user: { id: text(row, 'user_id') as AccountId, email: text(row, 'user_email') },

@@ -18,7 +18,7 @@ import type { ProcessTypes } from '../../src/domain/procfile';
 import type { Release } from '../../src/domain/release';
 import type { DynoManager, DynoSelection } from '../../src/dyno-manager/dyno-manager';
 import { systemClock, type Clock } from '../../src/lib/clock';
-import type { Logger } from '../../src/lib/logger';
+import { silentLogger, type Logger } from '../../src/lib/logger';
 import { Logplex } from '../../src/logplex/logplex';
 import { AccountService } from '../../src/platform/account/account';
 import { AppFeatures } from '../../src/platform/app-features/app-features';
@@ -34,6 +34,7 @@ import { Dynos } from '../../src/platform/dynos/dynos';
 import { OneOffService } from '../../src/platform/dynos/one-offs';
 import { FormationService } from '../../src/platform/formation/formation';
 import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
+import { ReleasePhase } from '../../src/platform/releases/release-phase';
 import { Releases } from '../../src/platform/releases/releases';
 import { Sleep } from '../../src/platform/sleep/sleep';
 import { Slugs } from '../../src/platform/slugs/slugs';
@@ -86,6 +87,8 @@ export class TestApi {
   readonly restarts: DynoSelection[] = [];
   readonly gitRequests: string[] = [];
   readonly attachments: Attachments;
+  readonly phase: ReleasePhase;
+  readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
 
   private constructor(
@@ -120,7 +123,8 @@ export class TestApi {
       },
       changed: () => undefined,
     };
-    const releases = new Releases(context);
+    this.phase = new ReleasePhase(context, { outputDir: this.outputDir, logger: silentLogger });
+    const releases = new Releases(context, this.phase);
     const sniEndpoints = new SniEndpoints(context);
     this.services = {
       account: new AccountService(context),
@@ -179,6 +183,8 @@ export class TestApi {
 
   async stop(): Promise<void> {
     await this.server.stop();
+    await this.phase.stop();
+    rmSync(this.outputDir, { recursive: true, force: true });
     this.store.close();
   }
 

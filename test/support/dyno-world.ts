@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:net';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { once } from 'node:events';
 import type { Account } from '../../src/domain/account';
 import type { App } from '../../src/domain/app';
@@ -19,6 +22,7 @@ import { ConfigVarsService } from '../../src/platform/config-vars/config-vars';
 import type { PlatformContext } from '../../src/platform/context';
 import { Dynos } from '../../src/platform/dynos/dynos';
 import { FormationService } from '../../src/platform/formation/formation';
+import { ReleasePhase } from '../../src/platform/releases/release-phase';
 import { Releases } from '../../src/platform/releases/releases';
 import { Store } from '../../src/store/store';
 import { FakeClock, settled } from './fake-clock';
@@ -36,6 +40,7 @@ export class DynoWorld {
   readonly engine = new FakeEngine(this.clock);
   readonly store: Store;
   readonly logplex = new Logplex(this.clock);
+  readonly phase: ReleasePhase;
   readonly releases: Releases;
   readonly apps: Apps;
   readonly configVars: ConfigVarsService;
@@ -46,10 +51,13 @@ export class DynoWorld {
   readonly listener: Server = createServer((socket) => socket.destroy());
   /** Rounds of the event loop that `settle` gives to what goes on: fewer leave more of it under way. */
   patience = 20;
+  /** Of the next manager; 0 = dynos run for ever. */
+  cycleMs = 20 * 60_000;
   manager: Reconciler;
   readonly context: PlatformContext;
   /** What `manager` has of engine and clock. */
   mortal: Mortal;
+  readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-world-'));
   onChange: (appId: AppId) => void = () => undefined;
 
   constructor(
@@ -86,8 +94,9 @@ export class DynoWorld {
       },
       changed: (appId) => this.onChange(appId),
     };
-    this.releases = new Releases(this.context);
-    this.apps = new Apps(this.context, this.releases, []);
+    this.phase = new ReleasePhase(this.context, { outputDir: this.outputDir, logger: silentLogger });
+    this.releases = new Releases(this.context, this.phase);
+    this.apps = new Apps(this.context, this.releases, [this.phase]);
     this.configVars = new ConfigVarsService(this.context, this.releases);
     this.formation = new FormationService(this.context);
     this.dynos = new Dynos(this.context);
@@ -104,6 +113,8 @@ export class DynoWorld {
 
   async stop(): Promise<void> {
     await this.manager.stop();
+    await this.phase.stop();
+    rmSync(this.outputDir, { recursive: true, force: true });
     if (this.listener.listening) await new Promise((resolve) => this.listener.close(resolve));
     this.store.close();
   }
@@ -209,10 +220,12 @@ export class DynoWorld {
       newId: randomUUID,
       random: Math.random,
       changed: (appId) => this.onChange(appId),
+      oneOffEnded: (dyno, end) => this.phase.dynoEnded(dyno, end),
+      oneOffPrinted: (dyno, line) => this.phase.printed(dyno, line),
       concurrency: 4,
       readySandboxes: this.readySandboxes,
       sandboxImage: IMAGE,
-      cycleMs: 20 * 60_000,
+      cycleMs: this.cycleMs,
       sleep: SLEEP,
     });
   }

@@ -2,7 +2,12 @@ import type { App } from '../../domain/app';
 import type { Release } from '../../domain/release';
 import { presentAppReference } from './app';
 
-export function presentRelease(release: Release, app: App): Record<string, unknown> {
+/** `outputStreamUrl`: null for a release without a release command. */
+export function presentRelease(
+  release: Release,
+  app: App,
+  outputStreamUrl: string | null,
+): Record<string, unknown> {
   return {
     addon_plan_names: release.addonPlanNames,
     app: presentAppReference(app),
@@ -13,7 +18,7 @@ export function presentRelease(release: Release, app: App): Record<string, unkno
     // `heroku rollback` without an argument takes the newest but one of these.
     eligible_for_rollback: release.status === 'succeeded' && release.slugId !== null,
     id: release.id,
-    output_stream_url: null,
+    output_stream_url: outputStreamUrl,
     slug: release.slugId === null ? null : { id: release.slugId },
     status: release.status,
     updated_at: release.updatedAt,

@@ -1,10 +1,13 @@
-import { Router } from 'express';
+import { Router, type Request } from 'express';
+import type { App } from '../../domain/app';
 import type { Release } from '../../domain/release';
 import { accountOf } from '../auth';
 import { sendList, type SortKeys } from '../lists';
 import { presentRelease } from '../presenters/release';
 import { RequestBody } from '../schema/request-body';
 import type { ApiServices } from '../services';
+import type { StreamKeys } from '../stream-keys';
+import { outputStreamUrl } from './output-streams';
 
 const createBody = new RequestBody<{ slug: string; description?: string }>('release', 'Create');
 const rollbackBody = new RequestBody<{ release: string }>('release', 'Rollback');
@@ -14,12 +17,21 @@ const SORT_KEYS: SortKeys<Release> = {
   id: (release) => release.id,
 };
 
-export function releaseRoutes({ apps, releases }: Pick<ApiServices, 'apps' | 'releases'>): Router {
+export function releaseRoutes(
+  { apps, releases }: Pick<ApiServices, 'apps' | 'releases'>,
+  streamKeys: StreamKeys,
+): Router {
   const router = Router();
+  const present = (req: Request, app: App, release: Release): Record<string, unknown> =>
+    presentRelease(
+      release,
+      app,
+      release.command === null ? null : outputStreamUrl(req, streamKeys, 'releases', release.id),
+    );
 
   router.get('/apps/:app/releases', (req, res) => {
     const app = apps.find(req.params.app);
-    sendList(req, res, releases.list(app), SORT_KEYS, (release) => presentRelease(release, app));
+    sendList(req, res, releases.list(app), SORT_KEYS, (release) => present(req, app, release));
   });
 
   // One endpoint for both: a body with `release` rolls back, one with `slug` releases that slug.
@@ -28,7 +40,7 @@ export function releaseRoutes({ apps, releases }: Pick<ApiServices, 'apps' | 're
     const release = isRollback(req.body)
       ? releases.rollback(accountOf(res), app, rollbackBody.parse(req.body).release)
       : createFromSlug(req.body);
-    res.status(201).json(presentRelease(release, app));
+    res.status(201).json(present(req, app, release));
 
     function createFromSlug(body: unknown): Release {
       const { slug, description } = createBody.parse(body);
@@ -38,7 +50,7 @@ export function releaseRoutes({ apps, releases }: Pick<ApiServices, 'apps' | 're
 
   router.get('/apps/:app/releases/:release', (req, res) => {
     const app = apps.find(req.params.app);
-    res.json(presentRelease(releases.find(app, req.params.release), app));
+    res.json(present(req, app, releases.find(app, req.params.release)));
   });
 
   return router;

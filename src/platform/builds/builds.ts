@@ -17,7 +17,7 @@ import { describeError, type Logger } from '../../lib/logger';
 import type { AppResources } from '../apps/apps';
 import { record, type PlatformContext } from '../context';
 import type { Releases } from '../releases/releases';
-import { BuildOutputs, type OpenOutput } from './build-outputs';
+import { OutputFiles, type OpenOutput } from '../output-streams/output-files';
 
 export interface BuildsOptions {
   builder: Pick<Builder, 'build' | 'sweep' | 'purgeCache' | 'removeApp'>;
@@ -46,6 +46,10 @@ export interface StartedBuild {
   ended: Promise<Build>;
 }
 
+/** Text of Heroku's build system, as seen in transcripts of pushes. */
+const RELEASE_COMMAND_DECLARED =
+  'Release command declared: this new release will not be available until the command succeeds.';
+
 interface Job {
   build: Build;
   input: NewBuild;
@@ -66,7 +70,7 @@ interface Job {
 export class Builds implements AppResources {
   readonly #context: PlatformContext;
   readonly #options: BuildsOptions;
-  readonly #outputs: BuildOutputs;
+  readonly #outputs: OutputFiles;
   readonly #queue: Job[] = [];
   readonly #running = new Set<Job>();
   #stopping = false;
@@ -74,7 +78,7 @@ export class Builds implements AppResources {
   constructor(context: PlatformContext, options: BuildsOptions) {
     this.#context = context;
     this.#options = options;
-    this.#outputs = new BuildOutputs(options.outputDir);
+    this.#outputs = new OutputFiles(options.outputDir);
   }
 
   /** Clears up after an earlier run of the daemon. */
@@ -273,6 +277,7 @@ export class Builds implements AppResources {
       const { release, notes } = this.#release(job, app, slugId, built);
       await job.lines.lines(
         ...notes,
+        ...(release.command === null ? [] : [complaint(RELEASE_COMMAND_DECLARED)]),
         detail(`Released v${release.version}`),
         detail(`${this.#options.webUrl(store.apps.get(app.id) ?? app)} deployed to Heroku`),
       );

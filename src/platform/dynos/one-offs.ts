@@ -3,11 +3,9 @@ import type { App } from '../../domain/app';
 import { dynoName, type Dyno } from '../../domain/dyno';
 import { parseDynoSize, type DynoSizeName } from '../../domain/dyno-size';
 import { conflict, invalidParams } from '../../domain/errors';
-import type { DynoId } from '../../domain/ids';
 import {
   assertRoomForOneOff,
   EXIT_STATUS_MARKER,
-  ONE_OFF_NUMBERS,
   ONE_OFF_TYPE,
   parseCommand,
   parseEnvironment,
@@ -19,6 +17,7 @@ import type { ProcessTypes } from '../../domain/procfile';
 import type { Release } from '../../domain/release';
 import { record, type PlatformContext } from '../context';
 import type { Attachments } from './attachments';
+import { newOneOffDyno } from './new-one-off';
 
 type Environment = Readonly<Record<string, string | number | boolean | null>>;
 
@@ -58,12 +57,11 @@ export class OneOffService {
   }
 
   create(actor: Actor, app: App, input: NewOneOff): AttachableDyno {
-    const { store, clock, newId, logplex, dynoManager, changed, settings } = this.#context;
+    const { store, clock, logplex, dynoManager, changed, settings } = this.#context;
     const attached = input.attach ?? false;
     const env = parseEnvironment(input.env ?? {});
     const dyno = store.transaction(() => {
       const { release, processTypes } = this.#currentCode(app);
-      const now = clock.now();
       const size = this.#size(app, input);
       // Those that are ending included: they still run.
       const oneOffs = store.dynos.of(app.id).filter((dyno) => dyno.type === ONE_OFF_TYPE);
@@ -73,32 +71,17 @@ export class OneOffService {
         settings,
       );
       const timeToLiveMs = input.timeToLiveSeconds == null ? null : parseTimeToLive(input.timeToLiveSeconds);
-      const created: Dyno = {
-        id: newId() as DynoId,
-        appId: app.id,
-        releaseId: release.id,
-        releaseVersion: release.version,
+      const created = newOneOffDyno(this.#context, release, {
         type: ONE_OFF_TYPE,
-        number: this.#freeNumber(oneOffs),
         size,
         command: substituteProcessType(parseCommand(input.command), processTypes),
-        state: 'starting',
-        superseded: false,
-        sandbox: null,
-        port: null,
-        endpoint: null,
-        crashCount: 0,
-        nextStartAt: null,
-        createdAt: now,
-        updatedAt: now,
-        startedAt: null,
         oneOff: {
           attached,
           terminal: attached && input.forceNoTty !== true ? terminalSize(env) : null,
           env,
-          expiresAt: timeToLiveMs === null ? null : new Date(now.getTime() + timeToLiveMs),
+          expiresAt: timeToLiveMs === null ? null : new Date(clock.now().getTime() + timeToLiveMs),
         },
-      };
+      });
       store.dynos.save(created);
       record(this.#context, app.id, actor, 'dyno.create', {
         dyno: dynoName(created),
@@ -177,13 +160,5 @@ export class OneOffService {
     return (
       (type == null ? undefined : sizeOf(type)) ?? sizeOf('web') ?? this.#context.settings.defaultDynoSize
     );
-  }
-
-  #freeNumber(oneOffs: readonly Dyno[]): number {
-    const taken = new Set(oneOffs.map((dyno) => dyno.number));
-    for (;;) {
-      const number = ONE_OFF_NUMBERS.first + Math.floor(this.#context.random() * ONE_OFF_NUMBERS.count);
-      if (!taken.has(number)) return number;
-    }
   }
 }

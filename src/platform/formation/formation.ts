@@ -3,6 +3,8 @@ import type { App } from '../../domain/app';
 import { dynoSize, parseDynoSize } from '../../domain/dyno-size';
 import { invalidParams, PlatformError } from '../../domain/errors';
 import { assertHerokuLimits, MAX_DYNOS_PER_APP, parseQuantity, type Formation } from '../../domain/formation';
+import type { ProcessTypes } from '../../domain/procfile';
+import type { Release } from '../../domain/release';
 import { record, type PlatformContext } from '../context';
 
 export interface FormationView extends Formation {
@@ -26,8 +28,11 @@ export class FormationService {
 
   list(app: App): FormationView[] {
     const { store } = this.#context;
-    const slugId = store.releases.current(app.id)?.slugId;
-    const types = slugId == null ? {} : (store.slugs.get(slugId)?.processTypes ?? {});
+    const typesOf = (release: Release | undefined): ProcessTypes =>
+      release?.slugId == null ? {} : (store.slugs.get(release.slugId)?.processTypes ?? {});
+    // Those of the newest code too, which may not be in effect (yet): `heroku releases:retry` asks for its `release`.
+    const newest = store.releases.of(app.id).findLast(({ slugId }) => slugId !== null);
+    const types: ProcessTypes = { ...typesOf(newest), ...typesOf(store.releases.current(app.id)) };
     return store.formations.of(app.id).flatMap((formation) => {
       const command = types[formation.type];
       return command === undefined ? [] : [{ ...formation, command }];

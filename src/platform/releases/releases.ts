@@ -2,18 +2,18 @@ import type { Actor } from '../../domain/account';
 import type { App } from '../../domain/app';
 import type { ConfigVars } from '../../domain/config-vars';
 import { invalidParams, notFound, PlatformError } from '../../domain/errors';
-import type { FormationId, ReleaseId, SlugId } from '../../domain/ids';
+import type { ReleaseId, SlugId } from '../../domain/ids';
 import { isUuid } from '../../domain/ids';
-import type { ProcessTypes } from '../../domain/procfile';
 import { describeDeploy, type Release } from '../../domain/release';
 import type { Slug } from '../../domain/slug';
-import { dynoSize } from '../../domain/dyno-size';
 import { record, type PlatformContext } from '../context';
+import { addProcessTypes } from '../formation/process-types';
+import type { ReleasePhase } from './release-phase';
 
 export interface NewReleaseInput {
   description: string;
-  /** Absent: the current release's. */
-  slugId?: SlugId | null;
+  /** Absent: that of the release before it. */
+  slugId?: SlugId;
   /** Absent: the app's config vars as they are now. */
   configVars?: ConfigVars;
 }
@@ -21,9 +21,16 @@ export interface NewReleaseInput {
 /** Slug + config vars + add-ons, numbered (Dev Center "Releases"). */
 export class Releases {
   readonly #context: PlatformContext;
+  readonly #phase: ReleasePhase;
 
-  constructor(context: PlatformContext) {
+  constructor(context: PlatformContext, phase: ReleasePhase) {
     this.#context = context;
+    this.#phase = phase;
+  }
+
+  /** What its release command prints; undefined for one that has none. */
+  outputStream(id: ReleaseId): AsyncIterable<Buffer> | undefined {
+    return this.#phase.outputStream(id);
   }
 
   /** Oldest first. */
@@ -44,63 +51,52 @@ export class Releases {
   }
 
   /**
-   * Makes the next release and has it run. To be called inside the transaction of what it is made for, or alone.
-   * The log lines and the restart follow from it.
+   * Makes the next release, which takes effect at once, or when its turn comes and its release command has succeeded
+   * (`ReleasePhase`). To be called inside the transaction of what it is made for, or alone. The log lines and the
+   * restart follow from it.
    */
   create(actor: Actor, app: App, input: NewReleaseInput): Release {
-    const { store, clock, newId, logplex, dynoManager, changed } = this.#context;
-    const release = store.transaction(() => {
+    const { store, clock, newId, logplex } = this.#context;
+    return store.transaction(() => {
       const now = clock.now();
+      const user = { id: actor.id, email: actor.email };
+      const slug = input.slugId === undefined ? undefined : store.slugs.get(input.slugId);
       const created = store.releases.insert({
         id: newId() as ReleaseId,
         appId: app.id,
         description: input.description,
-        status: 'succeeded',
-        slugId: input.slugId === undefined ? (store.releases.current(app.id)?.slugId ?? null) : input.slugId,
+        status: 'pending',
+        slugId: input.slugId ?? null,
+        command: this.#phase.commandOf({ user }, slug),
         configVars: input.configVars ?? store.configVars.get(app.id),
         addonPlanNames: [],
-        user: { id: actor.id, email: actor.email },
+        user,
         createdAt: now,
         updatedAt: now,
       });
-      const latest = store.apps.get(app.id);
-      if (latest !== undefined) store.apps.update({ ...latest, releasedAt: now, updatedAt: now });
       record(this.#context, app.id, actor, 'release.create', {
         version: created.version,
         description: created.description,
       });
-      return created;
+      store.afterCommit(() => logplex.api(app.id, `${created.description} by user ${actor.email}`));
+      this.#phase.expect(created);
+      this.#phase.advance(app.id);
+      return store.releases.get(created.id) ?? created;
     });
-    store.afterCommit(() => {
-      logplex.api(app.id, `${release.description} by user ${actor.email}`);
-      logplex.api(app.id, `Release v${release.version} created by user ${actor.email}`);
-      dynoManager.kick(app.id);
-      changed(app.id);
-    });
-    return release;
   }
 
   /**
-   * Puts a freshly built slug into service: the slug's row, the formation of its process types (the first deploy
-   * with a web type scales web=1, Dev Center "Scaling") and the release, all or nothing. `alongside` runs in the
-   * same transaction, e.g. to close the build's row.
+   * Releases a freshly built slug: the slug's row, the process types that are new to the formation (the first deploy
+   * with a web type scales web=1, Dev Center "Scaling") and the release, all or nothing. `alongside` runs in the same
+   * transaction, e.g. to close the build's row.
    */
   deploy(actor: Actor, app: App, slug: Slug, alongside?: (release: Release) => void): Release {
     const { store } = this.#context;
     const scaled: string[] = [];
     const release = store.transaction(() => {
-      const first = !store.releases.of(app.id).some((earlier) => earlier.slugId !== null);
+      const first = !this.#everDeployed(app);
       store.slugs.insert(slug);
-      scaled.push(...this.#updateFormation(app, slug.processTypes, first));
-      const now = this.#context.clock.now();
-      const latest = store.apps.get(app.id) ?? app;
-      store.apps.update({
-        ...latest,
-        stack: slug.stack,
-        slugSize: slug.size,
-        buildpackProvidedDescription: slug.buildpackProvidedDescription,
-        updatedAt: now,
-      });
+      scaled.push(...addProcessTypes(this.#context, app, slug.processTypes, first));
       const created = this.create(actor, app, {
         description: slug.commit === null ? 'Deploy' : describeDeploy(slug.commit),
         slugId: slug.id,
@@ -125,7 +121,8 @@ export class Releases {
     if (target.slugId === null) {
       throw invalidParams(`Cannot roll back to v${target.version}, since it had no app code deployed.`);
     }
-    if (target.id === current?.id) {
+    const isNewest = store.releases.pending(app.id).length === 0;
+    if (target.id === current?.id && isNewest) {
       throw invalidParams(`v${target.version} is the current release; nothing to roll back.`);
     }
     return store.transaction(() => {
@@ -134,10 +131,10 @@ export class Releases {
         throw new PlatformError('gone', `The slug of v${target.version} has expired.`, 'slug');
       }
       store.configVars.replace(app.id, target.configVars);
-      this.#updateFormation(app, slug.processTypes, false);
+      addProcessTypes(this.#context, app, slug.processTypes, false);
       return this.create(actor, app, {
         description: `Rollback to v${target.version}`,
-        slugId: target.slugId,
+        slugId: slug.id,
         configVars: target.configVars,
       });
     });
@@ -149,7 +146,7 @@ export class Releases {
     const slug = isUuid(slugId) ? store.slugs.get(slugId as SlugId) : undefined;
     if (slug?.appId !== app.id) throw notFound('slug');
     return store.transaction(() => {
-      this.#updateFormation(app, slug.processTypes, !this.#everDeployed(app));
+      addProcessTypes(this.#context, app, slug.processTypes, !this.#everDeployed(app));
       return this.create(actor, app, {
         description: description ?? (slug.commit === null ? 'Deploy' : describeDeploy(slug.commit)),
         slugId: slug.id,
@@ -159,37 +156,5 @@ export class Releases {
 
   #everDeployed(app: App): boolean {
     return this.list(app).some((release) => release.slugId !== null);
-  }
-
-  /**
-   * The formation follows the slug's process types: new ones come at 0 (web at 1 with the first deploy), those
-   * that are gone leave. Answers `type@quantity:Size` of each when something was scaled.
-   */
-  #updateFormation(app: App, processTypes: ProcessTypes, firstDeploy: boolean): string[] {
-    const { store, clock, newId, settings } = this.#context;
-    const existing = new Map(store.formations.of(app.id).map((formation) => [formation.type, formation]));
-    const now = clock.now();
-    const scaled: string[] = [];
-    for (const type of existing.keys()) {
-      if (!Object.hasOwn(processTypes, type)) store.formations.delete(app.id, type);
-    }
-    for (const type of Object.keys(processTypes).sort()) {
-      const known = existing.get(type);
-      const quantity = known?.quantity ?? (firstDeploy && type === 'web' ? 1 : 0);
-      const size = known?.size ?? settings.defaultDynoSize;
-      if (known === undefined) {
-        store.formations.save({
-          id: newId() as FormationId,
-          appId: app.id,
-          type,
-          quantity,
-          size,
-          createdAt: now,
-          updatedAt: now,
-        });
-      }
-      scaled.push(`${type}@${quantity}:${dynoSize(size).title}`);
-    }
-    return firstDeploy && Object.hasOwn(processTypes, 'web') ? scaled : [];
   }
 }

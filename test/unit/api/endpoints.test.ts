@@ -310,6 +310,51 @@ describe('releases', () => {
     expectError(await api.post('/apps/demo/releases', { release: randomUUID() }), 404, 'not_found');
   });
 
+  test('are pending while their release command runs, and stream what it prints', async () => {
+    const plain = (await api.get('/apps/demo/releases/3')).body;
+    expect(plain).toMatchObject({ status: 'succeeded', output_stream_url: null });
+    api.deploy(app, { web: 'node web.js', release: 'node migrate.js' });
+    const { body } = await api.get('/apps/demo/releases/4');
+    expectToMatchSchema('release', body);
+    expect(body).toMatchObject({ status: 'pending', current: false, eligible_for_rollback: false });
+    const [dyno] = (await api.get('/apps/demo/dynos')).body;
+    expectToMatchSchema('dyno', dyno);
+    expect(dyno).toMatchObject({ type: 'release', command: 'node migrate.js', release: { version: 4 } });
+    const row = api.store.dynos.get(dyno.id)!;
+    await api.phase.printed(row, 'migrating');
+    const streamed = api.request('GET', body.output_stream_url, { anonymous: true });
+    await api.phase.printed(row, 'done');
+    api.store.transaction(() => {
+      api.store.dynos.delete(row.id);
+      api.phase.dynoEnded(row, { how: 'exited', status: 1 });
+    });
+    const answer = await streamed;
+    expect(answer.headers.get('content-type')).toBe('text/plain; charset=utf-8');
+    expect(answer.text).toBe('migrating\ndone\n');
+    const failed = (await api.get('/apps/demo/releases/4')).body;
+    expectToMatchSchema('release', failed);
+    expect(failed).toMatchObject({ status: 'failed', output_stream_url: body.output_stream_url });
+    expect((await api.get('/apps/demo/releases/3')).body).toMatchObject({ current: true });
+    const wrongKey = (body.output_stream_url as string).replace('/releases/', '/builds/');
+    expectError(await api.request('GET', wrongKey, { anonymous: true }), 404, 'not_found');
+    // What `heroku releases:retry` does.
+    expect((await api.get('/apps/demo/formation')).body).toEqual(
+      expect.arrayContaining([expect.objectContaining({ type: 'release', command: 'node migrate.js' })]),
+    );
+    const retry = await api.post('/apps/demo/releases', {
+      slug: body.slug.id,
+      description: 'Retry of v4: Deploy 2c3a0b2d',
+    });
+    expectToMatchSchema('release', retry.body);
+    expect(retry.body).toMatchObject({ version: 5, status: 'pending' });
+    expect(retry.body.output_stream_url).toContain(`/streams/releases/${retry.body.id}/`);
+    // A config var follows, and takes the code of what has come of it.
+    expect((await api.patch('/apps/demo/config-vars', { A: '1' })).status).toBe(200);
+    const queued = (await api.get('/apps/demo/releases/6')).body;
+    expectToMatchSchema('release', queued);
+    expect(queued).toMatchObject({ status: 'pending', slug: null, output_stream_url: null });
+  });
+
   test('are made of a slug', async () => {
     const answer = await api.post('/apps/demo/releases', { slug: release.slugId, description: 'Again' });
     expect(answer.status).toBe(201);

@@ -9,6 +9,7 @@ import type { Actor } from '../../../src/domain/account';
 import type { App } from '../../../src/domain/app';
 import type { Build } from '../../../src/domain/build';
 import type { AccountId, AppId, BuildId, ReleaseId } from '../../../src/domain/ids';
+import type { Release, ReleaseStatus } from '../../../src/domain/release';
 import { GitEndpoint } from '../../../src/git/endpoint';
 import { PushReceiver } from '../../../src/git/receive';
 import { Repositories } from '../../../src/git/repositories';
@@ -80,18 +81,25 @@ describe('git over HTTP', () => {
   let work: TestRepository;
   let pushed: number[];
   let crashed: string[];
+  /** undefined = the release has none. */
+  let releaseCommand: { output: AsyncIterable<Buffer>; status: ReleaseStatus } | undefined;
   let children: ChildProcess[];
 
   beforeEach(async () => {
     directory = mkdtempSync(path.join(tmpdir(), 'dynodock-git-'));
     builds = new FakeBuilds();
     crashed = [];
+    releaseCommand = undefined;
     repositories = new Repositories(path.join(directory, 'repos'));
     receiver = new PushReceiver({
       socketPath: path.join(directory, 'hook.sock'),
       hooksDir: path.join(directory, "hooks with ' and space"),
       nodePath: process.execPath,
       builds,
+      releases: {
+        outputStream: () => releaseCommand?.output,
+        settled: (id) => Promise.resolve({ id, status: releaseCommand?.status ?? 'succeeded' } as Release),
+      },
       deploys: { outcome: () => Promise.resolve({ crashed }) },
       logger: silentLogger,
     });
@@ -145,6 +153,16 @@ describe('git over HTTP', () => {
   }
   const git = (...args: string[]): Promise<GitResult> => start(args).result;
 
+  /** What main of the app's repository is. */
+  async function pushedCommit(): Promise<string> {
+    const directory = await repositories.ensure(APP.id);
+    const { stdout } = await run('git', ['-C', directory, 'rev-parse', 'refs/heads/main'], {
+      env: GIT_ENV,
+      timeoutMs: 10_000,
+    });
+    return stdout.trim();
+  }
+
   test('tells those who push of dynos that crash at once', async () => {
     work.commit({ 'a.txt': '1' }, 'Bad');
     crashed = ['web.1'];
@@ -153,6 +171,59 @@ describe('git over HTTP', () => {
       /Verifying deploy\.\.\. done\.\n ! {5}web\.1 crashed after this deploy\. To see why: heroku logs -a \S+$/,
     );
     expect(result.code).toBe(0);
+  });
+
+  test.each([
+    ['succeeded', 'done'],
+    ['failed', 'failed'],
+  ] as const)('shows the release command of a push, which is done before: %s', async (status, shown) => {
+    const commit = work.commit({ 'a.txt': '1' }, 'First');
+    let branch = '';
+    releaseCommand = {
+      status,
+      output: (async function* () {
+        yield Buffer.from('migrating\n');
+        // The branch is there while the command runs.
+        branch = await pushedCommit();
+        yield Buffer.from('migrated\n');
+      })(),
+    };
+    crashed = ['web.1'];
+    const result = await git('push', url(), 'main');
+    expect(result.code).toBe(0);
+    expect(branch).toBe(commit);
+    const lines = transcript(result).split('\n');
+    const start = lines.indexOf('Verifying deploy... done.');
+    expect(lines.slice(start)).toEqual([
+      'Verifying deploy... done.',
+      'Running release command....',
+      '',
+      'migrating',
+      'migrated',
+      `Waiting for release.... ${shown}.`,
+      ...(status === 'succeeded'
+        ? [' !     web.1 crashed after this deploy. To see why: heroku logs -a demo']
+        : []),
+    ]);
+  });
+
+  test('keeps what was pushed when the client leaves during the release command', async () => {
+    const commit = work.commit({ 'a.txt': '1' }, 'First');
+    let begin = (): void => undefined;
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    releaseCommand = {
+      status: 'succeeded',
+      output: (async function* () {
+        yield Buffer.from('migrating\n');
+        begin();
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      })(),
+    };
+    const { child, result } = start(['push', url(), 'main']);
+    await begun;
+    killGroup(child, 'SIGKILL');
+    await result;
+    expect(await pushedCommit()).toBe(commit);
   });
 
   test('builds what is pushed to main, shows the output and accepts the push', async () => {

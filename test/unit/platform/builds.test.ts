@@ -14,6 +14,7 @@ import { silentLogger, type Logger } from '../../../src/lib/logger';
 import { Logplex } from '../../../src/logplex/logplex';
 import { Builds, type NewBuild } from '../../../src/platform/builds/builds';
 import type { PlatformContext } from '../../../src/platform/context';
+import { ReleasePhase } from '../../../src/platform/releases/release-phase';
 import { Releases } from '../../../src/platform/releases/releases';
 import { Store } from '../../../src/store/store';
 import { FakeClock } from '../../support/fake-clock';
@@ -69,6 +70,7 @@ describe('Builds', () => {
   let store: Store;
   let context: PlatformContext;
   let builder: FakeBuilder;
+  let phase: ReleasePhase;
   let builds: Builds;
   let user: Account;
   let errors: unknown[];
@@ -105,10 +107,15 @@ describe('Builds', () => {
     store.accounts.insert(user);
     builder = new FakeBuilder();
     errors = [];
+    phase = new ReleasePhase(context, {
+      outputDir: path.join(directory, 'releases'),
+      logger: silentLogger,
+    });
     builds = make();
   });
   afterEach(async () => {
     await builds.stop();
+    await phase.stop();
     store.close();
     rmSync(directory, { recursive: true, force: true });
   });
@@ -117,7 +124,7 @@ describe('Builds', () => {
     const logger: Logger = { ...silentLogger, error: (_message, fields) => void errors.push(fields) };
     return new Builds(context, {
       builder,
-      releases: new Releases(context),
+      releases: new Releases(context, phase),
       outputDir: path.join(directory, 'output'),
       webUrl: (app) => `http://${app.name}.localhost/`,
       outputUrl: (app, id) => `http://localhost/apps/${app.name}/builds/${id}`,
@@ -208,6 +215,23 @@ describe('Builds', () => {
     expect(store.events.of(app.id).map(({ kind }) => kind)).toEqual(
       expect.arrayContaining(['build.create', 'build.succeed', 'release.create']),
     );
+  });
+
+  test('announces a release command, whose end the build does not await', async () => {
+    const app = anApp();
+    next(app, async () => ({ ...BUILT, processTypes: { web: 'node .', release: 'migrate' } }));
+    const { build, ended } = builds.create(user, app, input());
+    expect(await ended).toMatchObject({ status: 'succeeded' });
+    expect(await read(build.id)).toBe(
+      [
+        '-----> Launching...',
+        ' !     Release command declared: this new release will not be available until the command succeeds.',
+        '       Released v1',
+        '       http://demo.localhost/ deployed to Heroku\n',
+      ].join('\n'),
+    );
+    expect(store.releases.of(app.id)).toMatchObject([{ status: 'pending', command: 'migrate' }]);
+    expect(store.apps.get(app.id)).toMatchObject({ stack: 'heroku-22', slugSize: 0 });
   });
 
   test('says why a build failed and releases nothing', async () => {

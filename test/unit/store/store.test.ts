@@ -52,6 +52,7 @@ function aRelease(app: App, more: Partial<NewRelease> = {}): NewRelease {
     description: 'Initial release',
     status: 'succeeded',
     slugId: null,
+    command: null,
     configVars: { A: '1' },
     addonPlanNames: [],
     user: { id: app.ownerId, email: 'a@b.example' },

@@ -1,21 +1,23 @@
 import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import type { BuildOutput } from '../../build/output';
-import type { AppId, BuildId } from '../../domain/ids';
+import type { AppId, BuildId, ReleaseId } from '../../domain/ids';
 
-/** As much of a build's output is kept. */
+type OutputId = BuildId | ReleaseId;
+
+/** As much of one output is kept. */
 const MAX_BYTES = 300 * 1024 * 1024;
 const READ_BYTES = 64 * 1024;
 const TRUNCATED = '\n !     The output is longer than what is kept of it; the rest is left out.\n';
 
 /**
- * What builds print, in one file each. A file is also the buffer between a build and those who watch it: each reader
- * goes at its own pace, and none of them holds up the build.
+ * What builds or release commands print, in one file each. A file is also the buffer between them and those who watch:
+ * each reader goes at its own pace, and none of them holds up the work.
  */
-export class BuildOutputs {
+export class OutputFiles {
   readonly #directory: string;
   readonly #maxBytes: number;
-  readonly #open = new Map<BuildId, OpenOutput>();
+  readonly #open = new Map<OutputId, OpenOutput>();
 
   constructor(directory: string, maxBytes = MAX_BYTES) {
     this.#directory = directory;
@@ -23,23 +25,23 @@ export class BuildOutputs {
   }
 
   /** From now on the output can be read; it ends with `end()`. */
-  create(appId: AppId, buildId: BuildId): OpenOutput {
-    const output = new OpenOutput(this.#path(appId, buildId), this.#maxBytes, () => {
-      this.#open.delete(buildId);
+  create(appId: AppId, id: OutputId): OpenOutput {
+    const output = new OpenOutput(this.#path(appId, id), this.#maxBytes, () => {
+      this.#open.delete(id);
     });
-    this.#open.set(buildId, output);
+    this.#open.set(id, output);
     return output;
   }
 
-  /** All of it from the start and, while the build runs, what comes until its end. */
-  async *read(appId: AppId, buildId: BuildId): AsyncGenerator<Buffer> {
-    const growing = this.#open.get(buildId);
+  /** All of it from the start and, while the work goes on, what comes until its end. */
+  async *read(appId: AppId, id: OutputId): AsyncGenerator<Buffer> {
+    const growing = this.#open.get(id);
     await growing?.created;
     let file: FileHandle;
     try {
-      file = await open(this.#path(appId, buildId), 'r');
+      file = await open(this.#path(appId, id), 'r');
     } catch (error) {
-      // A build that never ran, e.g. because the daemon was stopped before, has printed nothing.
+      // What never ran, e.g. because the daemon was stopped before, has printed nothing.
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
       throw error;
     }
@@ -62,8 +64,8 @@ export class BuildOutputs {
     await rm(path.join(this.#directory, appId), { recursive: true, force: true });
   }
 
-  #path(appId: AppId, buildId: BuildId): string {
-    return path.join(this.#directory, appId, `${buildId}.txt`);
+  #path(appId: AppId, id: OutputId): string {
+    return path.join(this.#directory, appId, `${id}.txt`);
   }
 }
 

@@ -1,6 +1,8 @@
 'use strict';
-// Git's pre-receive hook of app repositories, run by git-receive-pack for each push: hands the push to the daemon
-// over its unix socket and prints what the daemon answers, which git shows to the one who pushes as `remote: …`.
+// Git's pre-receive and post-receive hooks of app repositories (its argument says which), run by git-receive-pack for
+// each push, before and after it changes refs: hands the push to the daemon
+// over its unix socket and prints what the daemon answers, which git shows to the one who pushes as `remote: …`. Git
+// asks only the first of them whether it may go on.
 //
 // Towards the daemon: one line of JSON. Back: frames of a type (one byte), a length (32 bits, big endian) and that
 // many bytes; `o` is output, `x` carries the exit status as its only byte.
@@ -39,7 +41,9 @@ async function main() {
   const socket = net.connect(process.env.DYNODOCK_PUSH_SOCKET ?? '');
   let ended = false;
   socket.on('connect', () => {
-    socket.write(`${JSON.stringify({ secret: process.env.DYNODOCK_PUSH_SECRET, updates, environment })}\n`);
+    socket.write(
+      `${JSON.stringify({ hook: process.argv[2], secret: process.env.DYNODOCK_PUSH_SECRET, updates, environment })}\n`,
+    );
   });
   socket.on('error', () => undefined); // 'close' follows, and says it.
   socket.on('close', () => {
