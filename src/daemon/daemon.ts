@@ -212,6 +212,7 @@ export class Daemon {
       cycleMs: config.cycleMs,
       sleep: config.sleep,
       sandboxImage: stackImages['heroku-24'].run,
+      restoreImage: (slug) => builder.slugImages.restore(slug),
       ...trust,
     });
     const context: PlatformContext = {
@@ -237,7 +238,7 @@ export class Daemon {
     const account = new AccountService(context);
     ensureToken(account, paths, config);
 
-    const builder = new Builder({
+    const builder: Builder = new Builder({
       engine,
       installationId,
       imagesFor: (stack) => imagesFor(stackImages, stack),
