@@ -119,6 +119,7 @@ export class Releases {
     const { store } = this.#context;
     const target = this.find(app, idOrVersion);
     const current = store.releases.current(app.id);
+    if (target.status === 'expired') throw slugExpired(target);
     if (target.status !== 'succeeded') {
       throw invalidParams(`Cannot roll back to v${target.version}, since it did not succeed.`);
     }
@@ -130,9 +131,7 @@ export class Releases {
     }
     return store.transaction(() => {
       const slug = store.slugs.get(target.slugId as SlugId);
-      if (slug === undefined) {
-        throw new PlatformError('gone', `The slug of v${target.version} has expired.`, 'slug');
-      }
+      if (slug === undefined) throw slugExpired(target);
       store.configVars.replace(app.id, target.configVars);
       this.#updateFormation(app, slug.processTypes, false);
       return this.create(actor, app, {
@@ -148,6 +147,10 @@ export class Releases {
     const { store } = this.#context;
     const slug = isUuid(slugId) ? store.slugs.get(slugId as SlugId) : undefined;
     if (slug?.appId !== app.id) throw notFound('slug');
+    const expired = this.list(app).find(
+      (release) => release.slugId === slug.id && release.status === 'expired',
+    );
+    if (expired !== undefined) throw slugExpired(expired);
     return store.transaction(() => {
       this.#updateFormation(app, slug.processTypes, !this.#everDeployed(app));
       return this.create(actor, app, {
@@ -192,4 +195,9 @@ export class Releases {
     }
     return firstDeploy && Object.hasOwn(processTypes, 'web') ? scaled : [];
   }
+}
+
+/** Its archive and image were reclaimed (platform/reclaim). */
+function slugExpired({ version }: Release): PlatformError {
+  return new PlatformError('gone', `The slug of v${version} has expired.`, 'slug');
 }
