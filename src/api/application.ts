@@ -21,6 +21,7 @@ import { dynoRoutes } from './routes/dynos';
 import { emptyCollectionRoutes } from './routes/empty-collections';
 import { formationRoutes } from './routes/formation';
 import { logSessionRoutes, logStreamRoutes } from './routes/log-sessions';
+import { reclaimRoutes } from './routes/reclaim';
 import { regionRoutes } from './routes/regions';
 import { releaseRoutes } from './routes/releases';
 import { schemaRoutes } from './routes/schema';
@@ -80,6 +81,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(dynoSizeRoutes(services));
   app.use(formationRoutes(services));
   app.use(logSessionRoutes(services));
+  app.use(reclaimRoutes(services));
   app.use(regionRoutes());
   app.use(releaseRoutes(services));
   app.use(sleepRoutes(services));

@@ -4,7 +4,8 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createApiServer, PortInUseError, type ApiServer } from '../api/server';
 import { Builder } from '../build/builder';
-import type { StackImages } from '../build/stack-images';
+import { Storage } from '../build/storage';
+import { stackImageReferences, type StackImages } from '../build/stack-images';
 import type { AppId } from '../domain/ids';
 import { notSupported } from '../domain/errors';
 import { Reconciler } from '../dyno-manager/reconciler';
@@ -32,6 +33,7 @@ import { Dynos } from '../platform/dynos/dynos';
 import { OneOffService } from '../platform/dynos/one-offs';
 import { FormationService } from '../platform/formation/formation';
 import { LogSessions } from '../platform/log-sessions/log-sessions';
+import { Reclaim } from '../platform/reclaim/reclaim';
 import { Releases } from '../platform/releases/releases';
 import { Sleep } from '../platform/sleep/sleep';
 import { Slugs } from '../platform/slugs/slugs';
@@ -265,7 +267,25 @@ export class Daemon {
       webUrl: (app) => apps.webUrl(app),
       outputUrl: (app, buildId) => `http://localhost:${config.apiPort}/apps/${app.id}/builds/${buildId}`,
       logger: logger.child({ component: 'builds' }),
+      onDeployed: (appId) => reclaim.deployed(appId),
       maxConcurrent: config.buildConcurrency,
+    });
+    const reclaim: Reclaim = new Reclaim(context, {
+      storage: new Storage({
+        engine,
+        installationId,
+        slugsDir: paths.slugs,
+        outputDir: paths.buildOutput,
+        workDir: paths.work,
+      }),
+      builds,
+      limits: {
+        keptReleases: config.keptReleases,
+        keptSlugs: Math.max(config.keptSlugs, config.keptReleases),
+        cacheBudgetBytes: config.cacheBudgetBytes,
+      },
+      stackImages: await ownImages(path.join(packageDir, 'images'), info.architecture),
+      logger: logger.child({ component: 'reclaim' }),
     });
     const apps = new Apps(context, releases, [builds, repositories]);
     const receiver = new PushReceiver({
@@ -306,6 +326,7 @@ export class Daemon {
         formation: new FormationService(context),
         logSessions: new LogSessions(context),
         oneOffs: new OneOffService(context, attachments),
+        reclaim,
         releases,
         sleep,
         slugs: new Slugs(context),
@@ -334,6 +355,7 @@ export class Daemon {
           },
         },
         { name: 'dyno hours', cron: '*/10 * * * * *', run: () => dynoHours.look() },
+        { name: 'reclaim', cron: '0 17 * * * *', run: () => reclaim.runScheduled() },
         { name: 'leftover builds', cron: '*/5 * * * * *', run: () => builder.removeLeftovers() },
       ],
       logger.child({ component: 'scheduler' }),
@@ -343,6 +365,7 @@ export class Daemon {
       { name: 'git repositories', start: () => repositories.sweep() },
       { name: 'git hooks', start: () => receiver.start(), stop: () => receiver.stop() },
       { name: 'builds', start: () => builds.start() },
+      { name: 'reclaim', stop: () => reclaim.stop() },
       { name: 'git', stop: () => git.stop() },
       { name: 'certificates', start: () => certificates.start(), stop: () => certificates.stop() },
       {
@@ -443,6 +466,12 @@ function ensureToken(account: AccountService, paths: Paths, config: Config): voi
   const temporary = `${paths.token}.new`;
   writeFileSync(temporary, `${token}\n`, { mode: 0o600 });
   renameSync(temporary, paths.token);
+}
+
+/** References of all images that this version of dynodock makes for builds and dynos. */
+async function ownImages(imagesDir: string, architecture: string): Promise<string[]> {
+  const { base, stacks } = await stackImageReferences(imagesDir, architecture);
+  return [base, ...Object.values(stacks).flatMap(({ run, build }) => [run, build])];
 }
 
 function imagesFor(images: StackImages, stack: string): { run: string; build: string } {
