@@ -46,7 +46,7 @@ export type Stored =
 
 export interface StorageView {
   things: Stored[];
-  /** References and ids of the images of all containers that the engine has, whoever made them. */
+  /** References and ids of the images of all containers that the engine has, or of the one app's. */
   imagesInUse: ReadonlySet<string>;
   /** Ids of other installations that have something on the same engine. */
   otherInstallations: ReadonlySet<string>;
@@ -88,7 +88,7 @@ export class Storage {
         if (file !== undefined) things.push({ kind: 'work-file', ...file });
       }
     }
-    const containers = await engine.list({});
+    const containers = await engine.list(appId === undefined ? {} : { [APP_LABEL]: appId });
     return {
       things,
       imagesInUse: new Set(containers.map(({ image }) => image)),

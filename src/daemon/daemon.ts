@@ -365,7 +365,6 @@ export class Daemon {
       { name: 'git repositories', start: () => repositories.sweep() },
       { name: 'git hooks', start: () => receiver.start(), stop: () => receiver.stop() },
       { name: 'builds', start: () => builds.start() },
-      { name: 'reclaim', stop: () => reclaim.stop() },
       { name: 'git', stop: () => git.stop() },
       { name: 'certificates', start: () => certificates.start(), stop: () => certificates.stop() },
       {
@@ -385,6 +384,8 @@ export class Daemon {
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },
+      // Before the scheduler and the API, which would wait for the end of a whole run.
+      { name: 'reclaim', stop: () => reclaim.stop() },
       {
         name: 'instance file',
         start: () =>

@@ -226,6 +226,19 @@ describe('Reclaim', () => {
     expect(three).toBe(two);
   });
 
+  test('stopping waits for the removal under way, and for no more', async () => {
+    await deployMany(4);
+    const removeImage = world.engine.removeImage.bind(world.engine);
+    let stopped: Promise<void> | undefined;
+    world.engine.removeImage = async (reference) => {
+      stopped = reclaim.stop();
+      return removeImage(reference);
+    };
+    await expect(reclaim.run()).rejects.toMatchObject({ id: 'service_unavailable' });
+    await stopped;
+    expect(await imagesLeft()).toHaveLength(3);
+  });
+
   test('once stopped it does nothing more', async () => {
     await deployMany(4);
     reclaim.deployed(app.id);
