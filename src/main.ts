@@ -11,6 +11,7 @@ import {
   type ClientSettings,
   type Shell,
 } from './cli/client-environment';
+import { collectGarbage } from './cli/gc';
 import { answerCredentialRequest } from './cli/git-credentials';
 import { CommandError, printLines, printTable, readStandardInput, warn } from './cli/terminal';
 import { idle, sleepSettings, wake, type SleepOptions } from './cli/sleep';
@@ -86,6 +87,12 @@ function buildProgram(): Command {
     .action(async (app: string, options: SleepOptions) =>
       printLines(...(await sleepSettings((await daemon()).api, app, options))),
     );
+
+  program
+    .command('gc')
+    .description('remove what older deploys have left on the disk; the daemon does so by itself')
+    .option('-n, --dry-run', 'only say what would go and what stays, and why')
+    .action(async (options: { dryRun?: boolean }) => gc(options.dryRun === true));
 
   program
     .command('doctor')
@@ -217,6 +224,13 @@ async function daemon(): Promise<{ api: ApiClient; instance: Instance; paths: Pa
   if (instance === undefined)
     throw new CommandError('dynodock is not running.', 'To start it: dynodock up --detach');
   return { api: createApiClient({ apiPort: instance.apiPort, token: readToken(paths) }), instance, paths };
+}
+
+async function gc(dryRun: boolean): Promise<void> {
+  const { rows, summary } = await collectGarbage((await daemon()).api, { dryRun });
+  printTable(rows);
+  if (rows.length > 0) printLines('');
+  printLines(...summary);
 }
 
 async function doctor(): Promise<void> {

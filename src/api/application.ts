@@ -22,6 +22,7 @@ import { emptyCollectionRoutes } from './routes/empty-collections';
 import { formationRoutes } from './routes/formation';
 import { logSessionRoutes, logStreamRoutes } from './routes/log-sessions';
 import { outputStreamRoutes } from './routes/output-streams';
+import { reclaimRoutes } from './routes/reclaim';
 import { regionRoutes } from './routes/regions';
 import { releaseRoutes } from './routes/releases';
 import { schemaRoutes } from './routes/schema';
@@ -81,6 +82,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(dynoSizeRoutes(services));
   app.use(formationRoutes(services));
   app.use(logSessionRoutes(services));
+  app.use(reclaimRoutes(services));
   app.use(regionRoutes());
   app.use(releaseRoutes(services, streamKeys));
   app.use(sleepRoutes(services));

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
@@ -37,6 +37,7 @@ import { complaint, detail, formatSize, heading, LineOutput, type BuildOutput } 
 import { discoverProcessTypes, parseReleaseInfo } from './process-types';
 import { ResultReader, type RunnerFailure, type RunnerSlug } from './result-reader';
 import { discardSlug, keepSlug, PARTIAL_SUFFIX, writeSlug, type SlugArchive, type SlugTarget } from './slug';
+import { SlugImages } from './slug-images';
 import { appendDirectory, appendEntry, appendGitSource, DYNO_UID, type GitSource } from './source';
 
 export interface BuilderOptions {
@@ -129,6 +130,7 @@ const FIELD_SEPARATOR = '\x1f';
  * image that is the run image plus the slug as one layer.
  */
 export class Builder {
+  readonly slugImages: SlugImages;
   readonly #options: BuilderOptions;
   readonly #limits: Required<BuildLimits>;
   readonly #active = new Set<string>();
@@ -137,6 +139,7 @@ export class Builder {
 
   constructor(options: BuilderOptions) {
     this.#options = options;
+    this.slugImages = new SlugImages(options);
     this.#limits = { ...DEFAULTS, ...options.limits };
   }
 
@@ -204,10 +207,6 @@ export class Builder {
     await this.#options.engine.removeVolume(this.#cacheVolume(appId));
   }
 
-  archivePath(appId: AppId, slugId: SlugId): string {
-    return path.join(this.#options.slugsDir, appId, `${slugId}.tgz`);
-  }
-
   /** The app is gone, its containers too: removes its cache, archives and images. */
   async removeApp(appId: AppId): Promise<void> {
     const { engine, installationId, slugsDir } = this.#options;
@@ -238,8 +237,8 @@ export class Builder {
     const hangUp = (): void => attachment?.close();
     signal.addEventListener('abort', hangUp, { once: true });
     const target: SlugTarget = {
-      archivePath: this.archivePath(request.appId, request.slugId),
-      layerPath: path.join(this.#options.workDir, `slug-${randomUUID()}.tar`),
+      archivePath: this.slugImages.archivePath(request.appId, request.slugId),
+      layerPath: this.slugImages.newLayerPath(),
       maxBytes: this.#limits.slugMaxBytes,
     };
     try {
@@ -255,7 +254,8 @@ export class Builder {
       await engine.start(id);
       const compiled = await this.#follow(id, attachment, request, target, output, signal);
       const archivedAt = clock.now().getTime();
-      const image = await this.#makeImage(request, compiled.archive, target);
+      const { checksum } = compiled.archive;
+      const image = await this.slugImages.make({ ...request, checksum }, target.layerPath);
       signal.throwIfAborted();
       await keepSlug(target);
       await output.lines(detail(`Done: ${formatSize(compiled.archive.size)}`));
@@ -469,23 +469,6 @@ export class Builder {
   #outOfMemory(): BuildFailure {
     const limit = formatSize(this.#limits.memoryBytes);
     return new BuildFailure('memory', `Push rejected, the build needed more than its ${limit} of memory.`);
-  }
-
-  /** Equal slugs on equal stacks are one image. */
-  async #makeImage(request: BuildRequest, archive: SlugArchive, target: SlugTarget): Promise<string> {
-    const { engine, installationId, imagesFor } = this.#options;
-    const base = imagesFor(request.stack).run;
-    const content = shortHash(`${base}\n${archive.checksum}`, 16);
-    const reference = `dynodock/slug:${request.appId.slice(0, 8)}-${content}`;
-    if ((await engine.inspectImage(reference)) !== undefined) return reference;
-    await engine.addLayer({
-      base,
-      reference,
-      layerTarPath: target.layerPath,
-      config: { labels: ownedLabels(installationId, 'slug', { [APP_LABEL]: request.appId }) },
-      createdAt: request.source.commitTime,
-    });
-    return reference;
   }
 
   #cacheVolume(appId: AppId): string {

@@ -4,7 +4,8 @@ export interface ApiClient {
   get(path: string): Promise<unknown>;
   /** All items of a list, page by page (Dev Center "Platform API Reference", "Ranges"). */
   list(path: string): Promise<unknown[]>;
-  post(path: string, body?: unknown): Promise<unknown>;
+  /** `timeoutMs` for what takes the daemon longer than usual. */
+  post(path: string, body?: unknown, options?: { timeoutMs: number }): Promise<unknown>;
   patch(path: string, body: unknown): Promise<unknown>;
 }
 
@@ -18,7 +19,7 @@ export function createApiClient(options: { apiPort: number; token: string }): Ap
   const call = async (
     method: string,
     path: string,
-    { body, range }: { body?: unknown; range?: string } = {},
+    { body, range, timeoutMs = TIMEOUT_MS }: { body?: unknown; range?: string; timeoutMs?: number } = {},
   ): Promise<{ answer: unknown; nextRange: string | null }> => {
     let response: Response;
     let answer: unknown;
@@ -32,7 +33,7 @@ export function createApiClient(options: { apiPort: number; token: string }): Ap
           ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        signal: AbortSignal.timeout(timeoutMs),
       });
       answer = await response.json();
     } catch (cause) {
@@ -55,7 +56,7 @@ export function createApiClient(options: { apiPort: number; token: string }): Ap
       }
       return items;
     },
-    post: async (path, body) => (await call('POST', path, { body })).answer,
+    post: async (path, body, options) => (await call('POST', path, { body, ...options })).answer,
     patch: async (path, body) => (await call('PATCH', path, { body })).answer,
   };
 }

@@ -25,6 +25,10 @@ export interface Config {
   buildTimeoutMs: number;
   buildConcurrency: number;
   minFreeDiskBytes: number;
+  /** Per app, besides the current release's: slugs whose images are kept, and whose archives. */
+  keptReleases: number;
+  keptSlugs: number;
+  cacheBudgetBytes: number;
   /** How dynos are reached; `auto` decides by the engine. */
   reachability: 'auto' | 'container-address' | 'published-port';
   allowedHosts: readonly string[];
@@ -75,6 +79,9 @@ const SETTINGS = {
   buildTimeoutMs: setting('DYNODOCK_BUILD_TIMEOUT_SECONDS', '900', (text) => positive(text) * 1000, 'Deadline of a build, seconds'),
   buildConcurrency: setting('DYNODOCK_BUILD_CONCURRENCY', '2', positive, 'Builds that run at once'),
   minFreeDiskBytes: setting('DYNODOCK_MIN_FREE_DISK_MB', '1024', (text) => positive(text) * 1024 * 1024, 'Free disk below which builds are refused, MB'),
+  keptReleases: setting('DYNODOCK_KEPT_RELEASES', '10', count, 'Rollback targets per app whose images are kept; those of older ones are made again when needed'),
+  keptSlugs: setting('DYNODOCK_KEPT_SLUGS', '50', count, 'Slugs per app whose archives are kept; to older ones nobody can roll back'),
+  cacheBudgetBytes: setting('DYNODOCK_CACHE_BUDGET_MB', '5120', (text) => count(text) * 1024 * 1024, 'What all build caches may take together, MB; the least recently used go first'),
   reachability: setting('DYNODOCK_REACHABILITY', 'auto', oneOf('auto', 'container-address', 'published-port'), 'How the router reaches dynos'),
   readySandboxes: setting('DYNODOCK_READY_SANDBOXES', '3', count, 'Network sandboxes kept ready for fast dyno starts'),
   cycleMs: setting('DYNODOCK_CYCLE_HOURS', '24', (text) => (text === '0' ? 0 : positive(text) * 3_600_000), 'Dynos are replaced by fresh ones after so many hours and some more; 0 = never'),

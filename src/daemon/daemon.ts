@@ -4,7 +4,8 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createApiServer, PortInUseError, type ApiServer } from '../api/server';
 import { Builder } from '../build/builder';
-import type { StackImages } from '../build/stack-images';
+import { Storage } from '../build/storage';
+import { stackImageReferences, type StackImages } from '../build/stack-images';
 import type { AppId } from '../domain/ids';
 import { notSupported } from '../domain/errors';
 import { Reconciler } from '../dyno-manager/reconciler';
@@ -33,6 +34,7 @@ import { OneOffService } from '../platform/dynos/one-offs';
 import { FormationService } from '../platform/formation/formation';
 import { LogSessions } from '../platform/log-sessions/log-sessions';
 import { ReleasePhase } from '../platform/releases/release-phase';
+import { Reclaim } from '../platform/reclaim/reclaim';
 import { Releases } from '../platform/releases/releases';
 import { Sleep } from '../platform/sleep/sleep';
 import { Slugs } from '../platform/slugs/slugs';
@@ -215,6 +217,7 @@ export class Daemon {
       cycleMs: config.cycleMs,
       sleep: config.sleep,
       sandboxImage: stackImages['heroku-24'].run,
+      restoreImage: (slug) => builder.slugImages.restore(slug),
       ...trust,
     });
     const context: PlatformContext = {
@@ -244,7 +247,7 @@ export class Daemon {
     const account = new AccountService(context);
     ensureToken(account, paths, config);
 
-    const builder = new Builder({
+    const builder: Builder = new Builder({
       engine,
       installationId,
       imagesFor: (stack) => imagesFor(stackImages, stack),
@@ -271,7 +274,25 @@ export class Daemon {
       webUrl: (app) => apps.webUrl(app),
       outputUrl: (app, buildId) => `http://localhost:${config.apiPort}/apps/${app.id}/builds/${buildId}`,
       logger: logger.child({ component: 'builds' }),
+      onDeployed: (appId) => reclaim.deployed(appId),
       maxConcurrent: config.buildConcurrency,
+    });
+    const reclaim: Reclaim = new Reclaim(context, {
+      storage: new Storage({
+        engine,
+        installationId,
+        slugsDir: paths.slugs,
+        outputDir: paths.buildOutput,
+        workDir: paths.work,
+      }),
+      builds,
+      limits: {
+        keptReleases: config.keptReleases,
+        keptSlugs: Math.max(config.keptSlugs, config.keptReleases),
+        cacheBudgetBytes: config.cacheBudgetBytes,
+      },
+      stackImages: await ownImages(path.join(packageDir, 'images'), info.architecture),
+      logger: logger.child({ component: 'reclaim' }),
     });
     const apps = new Apps(context, releases, [builds, releasePhase, repositories]);
     const receiver = new PushReceiver({
@@ -313,6 +334,7 @@ export class Daemon {
         formation: new FormationService(context),
         logSessions: new LogSessions(context),
         oneOffs: new OneOffService(context, attachments),
+        reclaim,
         releases,
         sleep,
         slugs: new Slugs(context),
@@ -341,6 +363,7 @@ export class Daemon {
           },
         },
         { name: 'dyno hours', cron: '*/10 * * * * *', run: () => dynoHours.look() },
+        { name: 'reclaim', cron: '0 17 * * * *', run: () => reclaim.runScheduled() },
         { name: 'leftover builds', cron: '*/5 * * * * *', run: () => builder.removeLeftovers() },
       ],
       logger.child({ component: 'scheduler' }),
@@ -371,6 +394,8 @@ export class Daemon {
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },
+      // Before the scheduler and the API, which would wait for the end of a whole run.
+      { name: 'reclaim', stop: () => reclaim.stop() },
       {
         name: 'instance file',
         start: () =>
@@ -452,6 +477,12 @@ function ensureToken(account: AccountService, paths: Paths, config: Config): voi
   const temporary = `${paths.token}.new`;
   writeFileSync(temporary, `${token}\n`, { mode: 0o600 });
   renameSync(temporary, paths.token);
+}
+
+/** References of all images that this version of dynodock makes for builds and dynos. */
+async function ownImages(imagesDir: string, architecture: string): Promise<string[]> {
+  const { base, stacks } = await stackImageReferences(imagesDir, architecture);
+  return [base, ...Object.values(stacks).flatMap(({ run, build }) => [run, build])];
 }
 
 function imagesFor(images: StackImages, stack: string): { run: string; build: string } {

@@ -1,10 +1,17 @@
 import type { Dyno } from '../domain/dyno';
-import { EngineError, ignoring, type ContainerEngine, type ContainerId } from '../engine/engine';
+import type { Slug } from '../domain/slug';
+import {
+  EngineError,
+  ignoring,
+  type ContainerEngine,
+  type ContainerId,
+  type ContainerSpec,
+} from '../engine/engine';
 import { DYNO_LABEL } from '../engine/labels';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import type { Store } from '../store/store';
-import { dynoSpec } from './dyno-spec';
+import { dynoSpec, type DynoSpecInput } from './dyno-spec';
 import type { Sandbox } from './sandboxes';
 
 export interface DynoContainersOptions {
@@ -15,6 +22,8 @@ export interface DynoContainersOptions {
   installationId: string;
   network: string;
   caBundlePath?: string;
+  /** Makes the image of a slug again, where the engine has it no more; answers its reference. */
+  restoreImage: (slug: Slug) => Promise<string>;
   /** Aborted when the daemon stops: what waits for a container gives up. */
   stopping: AbortSignal;
 }
@@ -37,7 +46,7 @@ export class DynoContainers {
     const release = store.releases.get(dyno.releaseId);
     const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
     if (app === undefined || release === undefined || slug === undefined) return undefined;
-    const spec = dynoSpec({
+    const input: DynoSpecInput = {
       installationId,
       network,
       app,
@@ -46,7 +55,20 @@ export class DynoContainers {
       slug,
       ...(sandbox === undefined ? {} : { sandbox }),
       ...(caBundlePath === undefined ? {} : { caBundlePath }),
-    });
+    };
+    try {
+      return await this.#createNamed(dynoSpec(input), dyno);
+    } catch (error) {
+      if (!(error instanceof EngineError) || error.kind !== 'not_found') throw error;
+      // What was not found may as well be the sandbox: that is its own affair.
+      if ((await engine.inspectImage(slug.image)) !== undefined) throw error;
+      const restored = { ...slug, image: await this.#restore(slug) };
+      return this.#createNamed(dynoSpec({ ...input, slug: restored }), dyno);
+    }
+  }
+
+  async #createNamed(spec: ContainerSpec, dyno: Dyno): Promise<ContainerId> {
+    const { engine } = this.#options;
     try {
       return await engine.create(spec);
     } catch (error) {
@@ -58,6 +80,20 @@ export class DynoContainers {
       await engine.remove(existing.id);
       return engine.create(spec);
     }
+  }
+
+  /** The image of an older release may have been reclaimed, or removed by hand. */
+  async #restore(slug: Slug): Promise<string> {
+    const { store, restoreImage, clock, logger } = this.#options;
+    const startedAt = clock.now().getTime();
+    const image = await restoreImage(slug);
+    if (image !== slug.image) store.slugs.setImage(slug.id, image, clock.now());
+    logger.info('image of a slug made again', {
+      app: slug.appId,
+      slug: slug.id,
+      durationMs: clock.now().getTime() - startedAt,
+    });
+    return image;
   }
 
   /**

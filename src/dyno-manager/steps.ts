@@ -2,6 +2,7 @@ import type { Dyno } from '../domain/dyno';
 import { choosePort, dynoName } from '../domain/dyno';
 import type { AppId, DynoId } from '../domain/ids';
 import type { OneOffEnd } from '../domain/one-off';
+import type { Slug } from '../domain/slug';
 import { EngineError, ignoring, type ContainerEngine, type ContainerId } from '../engine/engine';
 import { sleep, type Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
@@ -30,6 +31,8 @@ export interface StepsOptions {
   network: string;
   sandboxes: SandboxPool;
   caBundlePath?: string;
+  /** Makes the image of a slug again, where the engine has it no more; answers its reference. */
+  restoreImage: (slug: Slug) => Promise<string>;
   /** How long a container behind a published port must hold a connection to count as listening; 0 = direct. */
   settleMs: number;
   newId: () => string;

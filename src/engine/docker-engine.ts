@@ -27,6 +27,7 @@ import {
   type ContainerInfo,
   type ContainerLogLine,
   type ContainerSpec,
+  type DiskUsage,
   type EngineEvent,
   type EngineInfo,
   type ExecOptions,
@@ -728,6 +729,24 @@ export class DockerEngine implements ContainerEngine {
     return (volumes ?? []).map((volume) => ({ name: volume.Name, labels: visibleLabels(volume.Labels) }));
   }
 
+  async diskUsage(): Promise<DiskUsage> {
+    const { LayersSize, Images, Volumes } = await this.#bounded('measure disk usage', async (abortSignal) => {
+      // dockerode takes options here too, which its types do not know.
+      const docker = this.#docker as unknown as { df(options: object): Promise<DiskUsageReply> };
+      return docker.df({ abortSignal });
+    });
+    return {
+      imagesBytes: LayersSize ?? 0,
+      images: new Map((Images ?? []).map(({ Id, Size, SharedSize }) => [Id, Size - Math.max(SharedSize, 0)])),
+      volumes: new Map(
+        (Volumes ?? []).flatMap(({ Name, UsageData }) =>
+          // -1 where the volume's driver cannot tell.
+          UsageData == null || UsageData.Size < 0 ? [] : [[Name, UsageData.Size]],
+        ),
+      ),
+    };
+  }
+
   // Calls
 
   /**
@@ -866,6 +885,12 @@ interface InfoReply {
 interface VersionReply {
   Version: string;
   Components?: { Name: string }[] | null;
+}
+/** `GET /system/df`, as far as it is read. */
+interface DiskUsageReply {
+  LayersSize?: number;
+  Images?: { Id: string; Size: number; SharedSize: number }[] | null;
+  Volumes?: { Name: string; UsageData?: { Size: number } | null }[] | null;
 }
 interface WaitReply {
   StatusCode: number;

@@ -103,6 +103,12 @@ export interface ContainerEngine {
   /** Gone already is success; `conflict` while a container uses it. */
   removeVolume(name: string): Promise<void>;
   listVolumes(labels: Labels): Promise<{ name: string; labels: Labels }[]>;
+
+  /**
+   * What images and volumes take on the engine's disk. The engine counts file by file, which takes it seconds where
+   * there is much. `conflict` while it counts for somebody else.
+   */
+  diskUsage(): Promise<DiskUsage>;
 }
 
 export type ContainerId = string & { readonly __container: true };
@@ -256,6 +262,14 @@ export interface ImageInfo {
   labels: Labels;
   sizeBytes: number;
   createdAt: Date;
+}
+export interface DiskUsage {
+  /** All images together; what several of them share counts once. */
+  imagesBytes: number;
+  /** By id: what an image shares with no other one, and which goes with it. */
+  images: ReadonlyMap<string, number>;
+  /** By name, as far as the engine can tell. */
+  volumes: ReadonlyMap<string, number>;
 }
 export interface ImageConfig {
   env?: Readonly<Record<string, string>>;

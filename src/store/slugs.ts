@@ -7,6 +7,7 @@ import type { Database, Row, Statement } from './database';
 
 export class SlugStore {
   readonly #insert: Statement;
+  readonly #setImage: Statement;
   readonly #byId: Statement;
   readonly #ofApp: Statement;
 
@@ -16,6 +17,9 @@ export class SlugStore {
         buildpack_provided_description, checksum, size, image, created_at, updated_at)
       VALUES (@id, @appId, @stack, @commit, @commitDescription, @processTypes, @buildpackProvidedDescription,
         @checksum, @size, @image, @createdAt, @updatedAt)`);
+    this.#setImage = database.prepare(
+      'UPDATE slugs SET image = @image, updated_at = @updatedAt WHERE id = @id',
+    );
     this.#byId = database.prepare('SELECT * FROM slugs WHERE id = @id');
     this.#ofApp = database.prepare('SELECT * FROM slugs WHERE app_id = @appId ORDER BY created_at, id');
   }
@@ -27,6 +31,11 @@ export class SlugStore {
       createdAt: slug.createdAt.getTime(),
       updatedAt: slug.updatedAt.getTime(),
     });
+  }
+
+  /** Made again on another version of its stack, a slug's image has another reference. */
+  setImage(id: SlugId, image: string, at: Date): void {
+    this.#setImage.run({ id, image, updatedAt: at.getTime() });
   }
 
   get(id: SlugId): Slug | undefined {

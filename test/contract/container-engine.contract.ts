@@ -677,6 +677,32 @@ export function describeContainerEngine(name: string, makeSubject: () => Promise
       });
     });
 
+    describe('disk usage', () => {
+      sentence('an image’s own part is what it shares with no other', async () => {
+        const layerTarPath = join(folder, 'own.tar');
+        await writeFile(layerTarPath, await aTar({ 'app/own': 'x'.repeat(100_000) }));
+        const reference = `dynodock-contract-${run}:own`;
+        const createdAt = new Date(0);
+        const { id } = await engine.addLayer({ base: image, reference, layerTarPath, config: {}, createdAt });
+        const after = await engine.diskUsage();
+        expect(after.images.get(id)).toBeGreaterThanOrEqual(100_000);
+        expect(after.images.get(id)).toBeLessThan(150_000);
+        // Others use the same engine, so that there is no more to be said of all images together.
+        expect(after.imagesBytes).toBeGreaterThanOrEqual(100_000);
+        await engine.removeImage(reference);
+        expect((await engine.diskUsage()).images.has(id)).toBe(false);
+      });
+
+      sentence('a volume’s size is that of its files', async () => {
+        const volume = `dynodock-contract-${run}-sized`;
+        await engine.ensureVolume(volume, labels);
+        expect((await engine.diskUsage()).volumes.get(volume)).toBe(0);
+        const mounts = [{ kind: 'volume', source: volume, target: '/data', readOnly: false }] as const;
+        await finished('writeVolume', { mounts });
+        expect((await engine.diskUsage()).volumes.get(volume)).toBe('kept'.length + 1);
+      });
+    });
+
     describe('volumes', () => {
       sentence('a volume keeps its files from one container to the next', async () => {
         const volume = `dynodock-contract-${run}-kept`;

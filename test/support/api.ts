@@ -140,6 +140,10 @@ export class TestApi {
       formation: new FormationService(context),
       logSessions: new LogSessions(context),
       oneOffs: new OneOffService(context, this.attachments),
+      reclaim: {
+        plan: async () => ({ items: [], before: { images: null, caches: null, files: 0 }, after: null }),
+        run: () => Promise.reject(new Error('there is no disk here')),
+      },
       releases,
       sleep: new Sleep(context, {
         policy: SLEEP,

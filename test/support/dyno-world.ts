@@ -28,7 +28,7 @@ import { Store } from '../../src/store/store';
 import { FakeClock, settled } from './fake-clock';
 import { FakeEngine, type ContainerScript } from './fake-engine';
 import { Mortal } from './mortal';
-import type { ContainerSpec } from '../../src/engine/engine';
+import { EngineError, type ContainerSpec } from '../../src/engine/engine';
 
 export const INSTALLATION = 'installation-under-test';
 const IMAGE = 'slug:1';
@@ -58,6 +58,9 @@ export class DynoWorld {
   /** What `manager` has of engine and clock. */
   mortal: Mortal;
   readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-world-'));
+  /** Makes an image that the engine has lost. */
+  restoreImage: (slug: Slug) => Promise<string> = () =>
+    Promise.reject(new EngineError('not_found', 'no archive'));
   onChange: (appId: AppId) => void = () => undefined;
 
   constructor(
@@ -216,6 +219,7 @@ export class DynoWorld {
       logger: silentLogger,
       installationId: INSTALLATION,
       network: 'net',
+      restoreImage: (slug) => this.restoreImage(slug),
       settleMs: 0,
       newId: randomUUID,
       random: Math.random,

@@ -13,6 +13,7 @@ import {
   type ContainerInfo,
   type ContainerLogLine,
   type ContainerSpec,
+  type DiskUsage,
   type EngineEvent,
   type EngineInfo,
   type ExecOptions,
@@ -570,6 +571,22 @@ export class FakeEngine implements ContainerEngine {
       .map(([name, volume]) => ({ name, labels: volume.labels }));
   }
 
+  async diskUsage(): Promise<DiskUsage> {
+    await this.#enter('diskUsage');
+    // An image made of another one holds the very same contents, and not copies.
+    const holders = new Map<Buffer, number>();
+    for (const { files } of this.#images) {
+      for (const content of new Set(files.values())) holders.set(content, (holders.get(content) ?? 0) + 1);
+    }
+    const own = (files: Files): number =>
+      sizeOf([...new Set(files.values())].filter((content) => holders.get(content) === 1));
+    return {
+      imagesBytes: sizeOf([...holders.keys()]),
+      images: new Map(this.#images.map(({ id, files }) => [id, own(files)])),
+      volumes: new Map([...this.#volumes].map(([name, { files }]) => [name, sizeOf([...files.values()])])),
+    };
+  }
+
   // Inside
 
   async #enter(method: Method): Promise<void> {
@@ -988,12 +1005,16 @@ function mergeConfig(base: ImageConfig, config: ImageConfig): ImageConfig {
   };
 }
 
+function sizeOf(contents: readonly Buffer[]): number {
+  return contents.reduce((sum, content) => sum + content.length, 0);
+}
+
 function toImageInfo(image: FakeImage): ImageInfo {
   return {
     id: image.id,
     references: [...image.references],
     labels: image.config.labels ?? {},
-    sizeBytes: [...image.files.values()].reduce((sum, content) => sum + content.length, 0),
+    sizeBytes: sizeOf([...image.files.values()]),
     createdAt: image.createdAt,
   };
 }

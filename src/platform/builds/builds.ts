@@ -28,6 +28,8 @@ export interface BuildsOptions {
   /** Where people read a build's output; named in the app's log when it fails. */
   outputUrl: (app: App, buildId: BuildId) => string;
   logger: Logger;
+  /** A build has succeeded: the app has one more slug and release. */
+  onDeployed?: (appId: AppId) => void;
   /** Builds at the same time, of different apps. Default 2. */
   maxConcurrent?: number;
 }
@@ -73,6 +75,8 @@ export class Builds implements AppResources {
   readonly #outputs: OutputFiles;
   readonly #queue: Job[] = [];
   readonly #running = new Set<Job>();
+  /** Apps whose builds wait for somebody's work on what builds use. */
+  readonly #held = new Set<AppId>();
   #stopping = false;
 
   constructor(context: PlatformContext, options: BuildsOptions) {
@@ -182,6 +186,23 @@ export class Builds implements AppResources {
     await this.#outputs.removeApp(app.id);
   }
 
+  isBuilding(appId: AppId): boolean {
+    return [...this.#running].some((job) => job.build.appId === appId);
+  }
+
+  /** Does `work` while no build of the app runs, which then has to wait; answers false if one does. */
+  async whileNotBuilding(appId: AppId, work: () => Promise<void>): Promise<boolean> {
+    if (this.#isBusy(appId)) return false;
+    this.#held.add(appId);
+    try {
+      await work();
+    } finally {
+      this.#held.delete(appId);
+      this.#next();
+    }
+    return true;
+  }
+
   async #cancel(which: (job: Job) => boolean): Promise<void> {
     const jobs = [...this.#queue, ...this.#running].filter(which);
     for (const job of jobs) job.canceled.abort();
@@ -189,11 +210,13 @@ export class Builds implements AppResources {
   }
 
   #isBusy(appId: AppId): boolean {
-    return [...this.#running].some((job) => job.build.appId === appId);
+    return this.#held.has(appId) || this.isBuilding(appId);
   }
 
   async #sayThatItWaits(job: Job): Promise<void> {
-    const reason = this.#isBusy(job.build.appId)
+    // A moment, and no build.
+    if (this.#held.has(job.build.appId)) return;
+    const reason = this.isBuilding(job.build.appId)
       ? 'Another build is in progress for this app; waiting for it to finish...'
       : 'Builds of other apps are in progress; waiting for one to finish...';
     // If it can't be written the build fails over it in its turn, with everything that it prints.
@@ -229,6 +252,7 @@ export class Builds implements AppResources {
       logplex.api(app.id, 'Build succeeded');
     });
     this.#running.delete(job);
+    if (store.builds.get(job.build.id)?.status === 'succeeded') this.#options.onDeployed?.(job.build.appId);
     this.#next();
   }
 

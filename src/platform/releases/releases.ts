@@ -115,6 +115,7 @@ export class Releases {
     const { store } = this.#context;
     const target = this.find(app, idOrVersion);
     const current = store.releases.current(app.id);
+    if (target.status === 'expired') throw slugExpired(target);
     if (target.status !== 'succeeded') {
       throw invalidParams(`Cannot roll back to v${target.version}, since it did not succeed.`);
     }
@@ -127,9 +128,7 @@ export class Releases {
     }
     return store.transaction(() => {
       const slug = store.slugs.get(target.slugId as SlugId);
-      if (slug === undefined) {
-        throw new PlatformError('gone', `The slug of v${target.version} has expired.`, 'slug');
-      }
+      if (slug === undefined) throw slugExpired(target);
       store.configVars.replace(app.id, target.configVars);
       addProcessTypes(this.#context, app, slug.processTypes, false);
       return this.create(actor, app, {
@@ -145,6 +144,10 @@ export class Releases {
     const { store } = this.#context;
     const slug = isUuid(slugId) ? store.slugs.get(slugId as SlugId) : undefined;
     if (slug?.appId !== app.id) throw notFound('slug');
+    const expired = this.list(app).find(
+      (release) => release.slugId === slug.id && release.status === 'expired',
+    );
+    if (expired !== undefined) throw slugExpired(expired);
     return store.transaction(() => {
       addProcessTypes(this.#context, app, slug.processTypes, !this.#everDeployed(app));
       return this.create(actor, app, {
@@ -157,4 +160,9 @@ export class Releases {
   #everDeployed(app: App): boolean {
     return this.list(app).some((release) => release.slugId !== null);
   }
+}
+
+/** Its archive and image were reclaimed (platform/reclaim). */
+function slugExpired({ version }: Release): PlatformError {
+  return new PlatformError('gone', `The slug of v${version} has expired.`, 'slug');
 }

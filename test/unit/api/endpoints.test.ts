@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { App } from '../../../src/domain/app';
 import type { Release } from '../../../src/domain/release';
 import { hashToken } from '../../../src/platform/account/token';
+import type { AppId } from '../../../src/domain/ids';
+import type { ReclaimReport } from '../../../src/platform/reclaim/reclaim';
 import { TestApi } from '../../support/api';
 import { expectToMatchSchema } from '../../support/schema';
 
@@ -873,5 +875,66 @@ describe('the quota of dyno hours', () => {
     } finally {
       await metered.stop();
     }
+  });
+});
+
+describe('reclaiming disk space', () => {
+  const figures = { images: 10, caches: null, files: 5 };
+  let called: string[];
+  let reclaiming: TestApi;
+  beforeEach(async () => {
+    called = [];
+    const answer = (name: string, outcome: 'planned' | 'removed') => async (): Promise<ReclaimReport> => {
+      called.push(name);
+      return {
+        items: [
+          {
+            thing: { kind: 'build-cache', appId: 'gone' as AppId, name: 'cache', bytes: 7 },
+            action: 'remove',
+            reason: 'its app is gone',
+            expires: [],
+            outcome,
+          },
+        ],
+        before: figures,
+        after: outcome === 'removed' ? figures : null,
+      };
+    };
+    reclaiming = await TestApi.start({
+      services: { reclaim: { plan: answer('plan', 'planned'), run: answer('run', 'removed') } },
+    });
+  });
+  afterEach(() => reclaiming.stop());
+
+  test('a dry run says what would go', async () => {
+    const { status, body } = await reclaiming.post('/dynodock/reclaim', { dry_run: true });
+    expect(status).toBe(200);
+    const disk = { images_bytes: 10, caches_bytes: null, files_bytes: 5 };
+    const item = {
+      kind: 'build-cache',
+      name: 'cache',
+      app: null,
+      bytes: 7,
+      action: 'remove',
+      outcome: 'planned',
+      reason: 'its app is gone',
+    };
+    expect(body).toEqual({ dry_run: true, items: [item], disk: { before: disk, after: null } });
+    expect(called).toEqual(['plan']);
+  });
+
+  test('without being told otherwise it goes', async () => {
+    const { body } = await reclaiming.post('/dynodock/reclaim');
+    expect(body).toMatchObject({ dry_run: false, items: [{ outcome: 'removed' }] });
+    expect(called).toEqual(['run']);
+  });
+
+  test('what is not understood removes nothing', async () => {
+    for (const bad of [{ dry_run: 'yes' }, { dry_run: null }, []]) {
+      expectError(await reclaiming.post('/dynodock/reclaim', bad), 422, 'invalid_params');
+    }
+    const anonymous = await reclaiming.request('POST', '/dynodock/reclaim', { anonymous: true });
+    expectError(anonymous, 401, 'unauthorized');
+    expect(called).toEqual([]);
   });
 });

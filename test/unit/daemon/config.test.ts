@@ -15,3 +15,24 @@ describe('DYNODOCK_ROUTER_WORKERS', () => {
     expect(() => load(text)).toThrow(ConfigError);
   });
 });
+
+describe('what is kept', () => {
+  const load = (env: Record<string, string>) => {
+    const { keptReleases, keptSlugs, cacheBudgetBytes } = loadConfig(env);
+    return { keptReleases, keptSlugs, cacheBudgetBytes };
+  };
+
+  test('ten releases, fifty slugs and 5 GiB of caches, unless set', () => {
+    expect(load({})).toEqual({ keptReleases: 10, keptSlugs: 50, cacheBudgetBytes: 5 * 1024 ** 3 });
+    expect(
+      load({ DYNODOCK_KEPT_RELEASES: '0', DYNODOCK_KEPT_SLUGS: '3', DYNODOCK_CACHE_BUDGET_MB: '1' }),
+    ).toEqual({ keptReleases: 0, keptSlugs: 3, cacheBudgetBytes: 1024 ** 2 });
+  });
+
+  test.each(['DYNODOCK_KEPT_RELEASES', 'DYNODOCK_KEPT_SLUGS', 'DYNODOCK_CACHE_BUDGET_MB'])(
+    '%s is a whole number',
+    (name) => {
+      for (const text of ['-1', 'all', '1.5']) expect(() => load({ [name]: text })).toThrow(ConfigError);
+    },
+  );
+});

@@ -39,6 +39,30 @@ describe('Reconciler', () => {
     expect(container?.spec.unprivileged).not.toBe(false);
   });
 
+  test('makes a slug’s image again where the engine has it no more, and remembers its new name', async () => {
+    const asked: string[] = [];
+    world.restoreImage = async (slug) => {
+      asked.push(slug.image);
+      return world.engine.addImage('slug:1-again').references[0] ?? '';
+    };
+    await world.engine.removeImage('slug:1');
+    const app = await world.createApp({ web: 'x' });
+    expect(world.states(app)).toEqual(['web.1 up v3']);
+    expect(asked).toEqual(['slug:1']);
+    const [container] = world.engine.containers();
+    expect(container?.spec.image).toBe('slug:1-again');
+    expect(world.store.slugs.of(app.id).map(({ image }) => image)).toEqual(['slug:1-again']);
+  });
+
+  test('says so where the image cannot be made again', async () => {
+    await world.engine.removeImage('slug:1');
+    const app = await world.createApp({ web: 'x' });
+    expect(world.states(app)).toEqual(['web.1 crashed v3']);
+    expect(world.log(app)).toContain(
+      'heroku[web.1]: Error R99 (Platform error) -> Failed to launch the dyno: no archive',
+    );
+  });
+
   test('replaces dynos at a config change: the new one starts while the old one ends', async () => {
     const app = await world.createApp({ web: 'x' });
     world.configVars.update(world.account, app, { A: '1' });

@@ -74,6 +74,7 @@ describe('Builds', () => {
   let builds: Builds;
   let user: Account;
   let errors: unknown[];
+  let deployed: AppId[];
 
   beforeEach(() => {
     directory = mkdtempSync(path.join(tmpdir(), 'dynodock-builds-'));
@@ -111,6 +112,7 @@ describe('Builds', () => {
       outputDir: path.join(directory, 'releases'),
       logger: silentLogger,
     });
+    deployed = [];
     builds = make();
   });
   afterEach(async () => {
@@ -128,6 +130,7 @@ describe('Builds', () => {
       outputDir: path.join(directory, 'output'),
       webUrl: (app) => `http://${app.name}.localhost/`,
       outputUrl: (app, id) => `http://localhost/apps/${app.name}/builds/${id}`,
+      onDeployed: (appId) => void deployed.push(appId),
       logger,
     });
   }
@@ -232,6 +235,42 @@ describe('Builds', () => {
     );
     expect(store.releases.of(app.id)).toMatchObject([{ status: 'pending', command: 'migrate' }]);
     expect(store.apps.get(app.id)).toMatchObject({ stack: 'heroku-22', slugSize: 0 });
+  });
+
+  test('tells of each deploy, and of no build that failed', async () => {
+    const app = anApp();
+    next(app, async () => Promise.reject(new BuildFailure('compile', 'broken')));
+    await builds.create(user, app, input()).ended;
+    expect(deployed).toEqual([]);
+    await builds.create(user, app, input()).ended;
+    expect(deployed).toEqual([app.id]);
+    expect(builds.isBuilding(app.id)).toBe(false);
+  });
+
+  test('a build waits for work on what builds use, which does not begin while one runs', async () => {
+    const app = anApp();
+    next(app, untilCanceled);
+    const canceled = new AbortController();
+    const first = builds.create(user, app, input({ signal: canceled.signal }));
+    expect(builds.isBuilding(app.id)).toBe(true);
+    expect(await builds.whileNotBuilding(app.id, () => Promise.reject(new Error('it began')))).toBe(false);
+    canceled.abort();
+    await first.ended;
+
+    let release: () => void = () => undefined;
+    const held = builds.whileNotBuilding(app.id, () => new Promise<void>((resolve) => (release = resolve)));
+    const second = builds.create(user, app, input());
+    // Nobody else's.
+    await builds.create(user, anApp('other'), input()).ended;
+    expect(builder.requests.filter(({ appId }) => appId === app.id)).toHaveLength(1);
+    release();
+    expect(await held).toBe(true);
+    expect((await second.ended).status).toBe('succeeded');
+    expect(await read(second.build.id)).not.toContain('in progress');
+
+    const failing = builds.whileNotBuilding(app.id, () => Promise.reject(new Error('no luck')));
+    await expect(failing).rejects.toThrow('no luck');
+    expect((await builds.create(user, app, input()).ended).status).toBe('succeeded');
   });
 
   test('says why a build failed and releases nothing', async () => {

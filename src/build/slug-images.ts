@@ -1,0 +1,142 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdir, open, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import type { AppId, SlugId } from '../domain/ids';
+import type { Slug } from '../domain/slug';
+import type { StackName } from '../domain/stack';
+import { EngineError, type ContainerEngine } from '../engine/engine';
+import { APP_LABEL, ownedLabels } from '../engine/labels';
+
+export interface SlugImagesOptions {
+  engine: ContainerEngine;
+  installationId: string;
+  imagesFor: (stack: StackName) => { run: string };
+  /** Where slug archives are kept, as `<app id>/<slug id>.tgz`. */
+  slugsDir: string;
+  /** For temporary files as large as a slug. */
+  workDir: string;
+}
+
+/** In a tar's header: the entry's modification time, octal digits (POSIX.1-2017 pax, "ustar Interchange Format"). */
+const MTIME = { offset: 136, length: 12 };
+
+/** What slugs run as: the run image of their stack plus one layer. */
+export class SlugImages {
+  readonly #options: SlugImagesOptions;
+  readonly #restoring = new Map<string, Promise<string>>();
+
+  constructor(options: SlugImagesOptions) {
+    this.#options = options;
+  }
+
+  archivePath(appId: AppId, slugId: SlugId): string {
+    return path.join(this.#options.slugsDir, appId, `${slugId}.tgz`);
+  }
+
+  /** A file for a slug's plain tar, which the caller removes. */
+  newLayerPath(): string {
+    return path.join(this.#options.workDir, `slug-${randomUUID()}.tar`);
+  }
+
+  /** Equal slugs on equal stacks are one image. Answers its reference. */
+  async make(slug: Pick<Slug, 'appId' | 'stack' | 'checksum'>, layerTarPath: string): Promise<string> {
+    const { engine, installationId, imagesFor } = this.#options;
+    const base = imagesFor(slug.stack).run;
+    const reference = referenceOf(slug, base);
+    if ((await engine.inspectImage(reference)) !== undefined) return reference;
+    await engine.addLayer({
+      base,
+      reference,
+      layerTarPath,
+      config: { labels: ownedLabels(installationId, 'slug', { [APP_LABEL]: slug.appId }) },
+      createdAt: await timeOf(layerTarPath),
+    });
+    return reference;
+  }
+
+  /**
+   * Makes the image of a slug once more, from its archive: the same image where the stack is still the same, else one
+   * on the stack as it is now. Answers its reference. Fails with EngineError, as starting a container of it would.
+   */
+  restore(slug: Pick<Slug, 'id' | 'appId' | 'stack' | 'checksum'>): Promise<string> {
+    // All dynos of an app ask for it at once.
+    let restoring = this.#restoring.get(slug.id);
+    if (restoring === undefined) {
+      restoring = this.#restore(slug).finally(() => this.#restoring.delete(slug.id));
+      this.#restoring.set(slug.id, restoring);
+    }
+    return restoring;
+  }
+
+  async #restore(slug: Pick<Slug, 'id' | 'appId' | 'stack' | 'checksum'>): Promise<string> {
+    const layerPath = this.newLayerPath();
+    try {
+      await mkdir(this.#options.workDir, { recursive: true });
+      const checksum = await unpack(this.archivePath(slug.appId, slug.id), layerPath);
+      if (checksum !== slug.checksum) {
+        // Heroku's R17 (Dev Center "Error Codes").
+        throw new EngineError('other', `the slug's archive has changed: its checksum is ${checksum}`);
+      }
+      return await this.make(slug, layerPath);
+    } catch (error) {
+      if (error instanceof EngineError) throw error;
+      throw failureOf(error);
+    } finally {
+      await rm(layerPath, { force: true });
+    }
+  }
+}
+
+function referenceOf({ appId, checksum }: Pick<Slug, 'appId' | 'checksum'>, base: string): string {
+  const content = createHash('sha256').update(`${base}\n${checksum}`).digest('hex').slice(0, 16);
+  return `dynodock/slug:${appId.slice(0, 8)}-${content}`;
+}
+
+/** Answers the archive's checksum. */
+async function unpack(archivePath: string, layerPath: string): Promise<string> {
+  const hash = createHash('sha256');
+  const hashing = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk);
+      done(null, chunk);
+    },
+  });
+  await pipeline(
+    createReadStream(archivePath),
+    hashing,
+    createGunzip(),
+    createWriteStream(layerPath, { mode: 0o600 }),
+  );
+  return `SHA256:${hash.digest('hex')}`;
+}
+
+/**
+ * The image's creation time: that of the slug's first file, which builds set to the commit's. Taken from the slug
+ * alone, so that an image made again from the archive is the same one.
+ */
+async function timeOf(layerTarPath: string): Promise<Date> {
+  const file = await open(layerTarPath, 'r');
+  try {
+    const { buffer } = await file.read(Buffer.alloc(MTIME.length), 0, MTIME.length, MTIME.offset);
+    const seconds = Number.parseInt(buffer.toString('latin1'), 8);
+    return new Date((Number.isFinite(seconds) ? seconds : 0) * 1000);
+  } finally {
+    await file.close();
+  }
+}
+
+function failureOf(error: unknown): EngineError {
+  const cause = { cause: error };
+  switch ((error as NodeJS.ErrnoException | undefined)?.code) {
+    case 'ENOENT':
+      return new EngineError('not_found', 'neither the image of the slug nor its archive is there', cause);
+    case 'ENOSPC':
+      return new EngineError('no_space', 'the disk is full', cause);
+    default:
+      return new EngineError('other', 'the image of the slug could not be made from its archive', cause);
+  }
+}
