@@ -118,7 +118,8 @@ ${describeLoad(loadBefore)}`);
 }
 
 function print(label, now, base, perDeploy, deploys = label) {
-  const imageBytes = now.imageBytes - base;
+  // The engine does not count for two at a time.
+  const imageBytes = now.imageBytes === null ? null : now.imageBytes - base;
   row(
     label,
     now.images,
@@ -134,7 +135,7 @@ function row(...cells) {
 }
 
 function megabytes(bytes) {
-  return (bytes / MB).toFixed(1);
+  return bytes === null ? '?' : (bytes / MB).toFixed(1);
 }
 
 main().catch((error) => {

@@ -26,11 +26,20 @@ describe('reclaiming the disk', () => {
       if (exitCode !== 0) throw new Error(stderr);
     }
     await untilAnswering('four');
+    // Those of earlier releases use their images until they have ended.
+    await eventually(
+      'one dyno to be left',
+      async () => (await platform.containers('dyno')).length === 1,
+      60_000,
+    );
     firstImages.push(...(await images()));
-    // As if they were older than what is left alone.
+    // As if they were older than what is left alone. The daemon is away meanwhile, lest it reclaims before it is asked to.
+    await platform.stopDaemon();
     const database = new Sqlite(path.join(platform.data, 'dynodock.sqlite'));
     database.prepare('UPDATE slugs SET created_at = created_at - 3600000').run();
     database.close();
+    platform.startDaemon();
+    await platform.untilAnswering();
   });
   afterAll(() => platform.destroy());
 
