@@ -261,7 +261,8 @@ function planIdle(
 ): Step | undefined {
   if (!asleep) return { kind: 'unidle', dyno };
   if (container === null) return undefined;
-  if (container.state === 'exited' || input.cutOff.has(dyno.id)) return { kind: 'deepen', dyno, desired };
+  const frozen = container.state === 'running' || container.state === 'paused';
+  if (!frozen || input.cutOff.has(dyno.id)) return { kind: 'deepen', dyno, desired };
   if (deepenAt(dyno, input) <= input.now.getTime()) return { kind: 'deepen', dyno, desired };
   return container.state === 'running' ? { kind: 'freeze', dyno, containerId: container.id } : undefined;
 }

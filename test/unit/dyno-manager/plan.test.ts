@@ -594,6 +594,7 @@ describe('planDynos with dynos that sleep', () => {
     expect(plan({ ...input, cycleMs: 1, now: new Date(NOW.getTime() + 86_400_000) })).toEqual(deepen);
     expect(plan({ ...input, cutOff: new Set([dyno.id]) })).toEqual(deepen);
     expect(plan({ ...input, containers: [aContainer(dyno, { state: 'exited' })] })).toEqual(deepen);
+    expect(plan({ ...input, containers: [aContainer(dyno, { state: 'created' })] })).toEqual(deepen);
     expect(plan({ ...input, containers: [] })).toEqual([]);
   });
 
