@@ -25,7 +25,14 @@ const PARKED_FOR_MS = 10_000;
 /** An app that was found quiet but could not be put to sleep is looked at again after this. */
 const RETRY_MS = 60_000;
 
+/** For so long after a wake, requests beyond what the dynos take wait for their turn instead of being refused (H11). */
+const RUSH_MS = 10_000;
+
 interface Watched extends AppActivity {
+  /** It slept when it was last not awake. */
+  slept: boolean;
+  /** When it came up from sleep, ms since the epoch. */
+  wokenAtMs: number;
   idleAfterMs: number | null;
   awake: boolean;
   /** Not before. */
@@ -61,6 +68,12 @@ export class Activity {
     return [...this.#apps.keys()].filter((appId) => this.isParked(appId));
   }
 
+  /** A wake brings more requests at once than a dyno takes: those that waited, and the latecomers of the same crowd. */
+  isRushing(appId: string): boolean {
+    const watched = this.#apps.get(appId);
+    return watched !== undefined && this.#now() - watched.wokenAtMs < RUSH_MS;
+  }
+
   tableChanged(apps: readonly AppRoutes[]): void {
     const now = this.#now();
     const listed = new Set<string>();
@@ -69,7 +82,12 @@ export class Activity {
       const watched = this.#watched(app.app_id);
       const awake = app.dynos.some(isRoutable);
       // It has just come up: its time begins now.
-      if (awake && !watched.awake) watched.lastAtMs = Math.max(watched.lastAtMs, now);
+      if (awake && !watched.awake) {
+        watched.lastAtMs = Math.max(watched.lastAtMs, now);
+        if (watched.slept) watched.wokenAtMs = now;
+      }
+      if (awake) watched.slept = false;
+      else if (app.dynos.some(({ state }) => state === 'idle')) watched.slept = true;
       watched.awake = awake;
       watched.idleAfterMs = app.idle_after_ms;
       if (!awake) this.unpark(app.app_id);
@@ -121,6 +139,8 @@ export class Activity {
         lastAtMs: this.#now(),
         idleAfterMs: null,
         awake: false,
+        slept: false,
+        wokenAtMs: -Infinity,
         askAtMs: 0,
         cancelParking: null,
       };

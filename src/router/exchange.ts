@@ -197,7 +197,9 @@ export class Exchange implements ClientEvents, DynoEvents {
       case 'dispatch': {
         if (!this.#entered && !this.#context.enter(app)) {
           // More waited for the wake than a dyno takes at a time: they go on one by one, latecomers behind them.
-          if (this.#woke || this.#context.gate.isRushing(appId)) this.#guard(this.#hold(appId, false));
+          const { gate, activity } = this.#context;
+          if (this.#woke || gate.waiting(appId) > 0 || activity.isRushing(appId))
+            this.#guard(this.#hold(appId, false));
           else this.#fail(routerError('H11'));
           return;
         }

@@ -2,9 +2,6 @@ import type { Clock } from '../lib/clock';
 import type { RouterErrorCode } from './errors';
 import type { AppRoutes, RouteDyno, RouterMessage } from './protocol';
 
-/** For so long after a wake, requests beyond what the dynos take wait for their turn instead of being refused (H11). */
-const RUSH_MS = 10_000;
-
 /** A dyno that takes requests. */
 export type RoutableDyno = RouteDyno & { endpoint: { host: string; port: number } };
 
@@ -78,8 +75,6 @@ export class Gate {
   readonly #queues = new Map<string, Queue>();
   /** Apps whose wake was told of and whose first byte is still to come: requests held so far. */
   readonly #waking = new Map<string, { held: number }>();
-  /** When the first request was answered after a wake; ms since the epoch. */
-  readonly #wokenAt = new Map<string, number>();
 
   constructor(options: GateOptions) {
     this.#options = options;
@@ -87,16 +82,6 @@ export class Gate {
 
   waiting(appId: string): number {
     return this.#queues.get(appId)?.waiters.size ?? 0;
-  }
-
-  /** A wake brings more requests at once than a dyno takes: those that waited, and the latecomers of the same crowd. */
-  isRushing(appId: string): boolean {
-    if (this.waiting(appId) > 0) return true;
-    const wokenAt = this.#wokenAt.get(appId);
-    if (wokenAt === undefined) return false;
-    if (this.#options.clock.now().getTime() - wokenAt < RUSH_MS) return true;
-    this.#wokenAt.delete(appId);
-    return false;
   }
 
   /** Resolves when the app's routes changed, `timeoutMs` passed or the signal aborted; at once when too many wait. */
@@ -165,7 +150,6 @@ export class Gate {
     const waking = this.#waking.get(appId);
     if (waking === undefined) return;
     this.#waking.delete(appId);
-    this.#wokenAt.set(appId, this.#options.clock.now().getTime());
     // Should no daemon hear it, its ledger only lacks the last figure.
     this.#options.send({
       type: 'woken',

@@ -278,7 +278,9 @@ describe('what there is not yet', () => {
   test('is empty when listed', async () => {
     expect(await output('addons')).toBe('No add-ons for app shop.');
     expect(await output('drains')).toBe('');
-    expect(await output('features')).toMatch(/^=== App Features shop \[ \] preboot New web dynos are up/);
+    expect(await output('features')).toMatch(
+      /^=== App Features shop \[ \] http-session-affinity Requests .* \[ \] preboot New web dynos are up/,
+    );
     expect(await output('teams')).toContain('Team');
   });
 
