@@ -700,6 +700,8 @@ export function describeContainerEngine(name: string, makeSubject: () => Promise
         const mounts = [{ kind: 'volume', source: volume, target: '/data', readOnly: false }] as const;
         await finished('writeVolume', { mounts });
         expect((await engine.diskUsage()).volumes.get(volume)).toBe('kept'.length + 1);
+        for (const { id } of await engine.list(labels)) await engine.remove(id);
+        await engine.removeVolume(volume);
       });
     });
 
