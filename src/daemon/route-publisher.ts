@@ -82,11 +82,12 @@ function routesOf(
 ): AppRoutes {
   const domains = store.domainNames.of(app.id);
   const release = store.releases.current(app.id);
-  const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
-  const dynos = store.dynos.of(app.id).filter((dyno) => dyno.type === 'web' && dyno.state !== 'down');
+  const slug = store.slugs.ofRelease(release);
+  const all = store.dynos.of(app.id);
+  const dynos = all.filter((dyno) => dyno.type === 'web' && dyno.state !== 'down');
   // Preboot: the old dynos have all requests until their successors have proved themselves.
   const superseded = dynos.filter((dyno) => dyno.superseded);
-  const sleepState = sleepStateOf(store.dynos.of(app.id));
+  const sleepState = sleepStateOf(all);
   const { idleAfterMs } = sleepPolicy(sleep, store.appSleep.get(app.id));
   const web = store.formations.of(app.id).find((formation) => formation.type === 'web');
   return {
@@ -96,9 +97,7 @@ function routesOf(
     certificates: certificatesOf(store, certificates, app, domains),
     maintenance: app.maintenance,
     has_code: slug !== undefined,
-    session_affinity: store.appFeatures
-      .get(app.id)
-      .some(({ name, enabled }) => name === 'http-session-affinity' && enabled),
+    session_affinity: store.appFeatures.isEnabled(app.id, 'http-session-affinity'),
     web_quantity: slug !== undefined && 'web' in slug.processTypes ? (web?.quantity ?? 0) : 0,
     dynos: (superseded.length > 0 ? superseded : dynos).map((dyno) => ({
       id: dyno.id,

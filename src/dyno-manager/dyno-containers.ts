@@ -44,7 +44,7 @@ export class DynoContainers {
     const { store, engine, installationId, network, caBundlePath } = this.#options;
     const app = store.apps.get(dyno.appId);
     const release = store.releases.get(dyno.releaseId);
-    const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
+    const slug = store.slugs.ofRelease(release);
     if (app === undefined || release === undefined || slug === undefined) return undefined;
     const input: DynoSpecInput = {
       installationId,

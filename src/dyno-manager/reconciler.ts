@@ -266,13 +266,13 @@ export class Reconciler implements DynoManager {
   #inputOf(appId: AppId, containers: readonly ObservedContainer[], stopping: ReadonlySet<DynoId>): PlanInput {
     const { store, clock } = this.#options;
     const release = store.releases.current(appId);
-    const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
+    const slug = store.slugs.ofRelease(release);
     const dynos = store.dynos.of(appId);
     return {
       desired: desiredDynos(release, slug, store.formations.of(appId)),
       dynos,
       cutOff: this.#cutOff(dynos),
-      preboot: store.appFeatures.get(appId).some(({ name, enabled }) => name === 'preboot' && enabled),
+      preboot: store.appFeatures.isEnabled(appId, 'preboot'),
       cycleMs: this.#options.cycleMs,
       frozenMs: this.#frozenMs(appId),
       containers,

@@ -26,7 +26,7 @@ export interface SleepOptions {
 /**
  * Sleep and wake (Dev Center "Eco Dyno Hours"): rows first, in one transaction for all of an app's dynos; their
  * containers follow by the plan. To sleep **stopped**, a dyno is replaced by one in state `idle` that has no container,
- * and ends as any other does that is told to stop. To sleep **frozen**, it stays and becomes `idle` itself. The log
+ * and ends as any retired dyno does. To sleep **frozen**, it stays and becomes `idle` itself. The log
  * calls both "down", as Heroku's does.
  */
 export class Sleep {

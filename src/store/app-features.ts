@@ -28,6 +28,11 @@ export class AppFeatureStore {
     }));
   }
 
+  /** A feature's name; those that nobody has switched are off. */
+  isEnabled(appId: AppId, name: string): boolean {
+    return this.get(appId).some((feature) => feature.name === name && feature.enabled);
+  }
+
   set(appId: AppId, feature: StoredAppFeature): void {
     this.#set.run({
       appId,

@@ -1,5 +1,6 @@
 import type { AppId, SlugId } from '../domain/ids';
 import type { ProcessTypes } from '../domain/procfile';
+import type { Release } from '../domain/release';
 import type { Slug } from '../domain/slug';
 import type { StackName } from '../domain/stack';
 import { date, integer, json, text, textOrNull } from './columns';
@@ -41,6 +42,11 @@ export class SlugStore {
   get(id: SlugId): Slug | undefined {
     const row = this.#byId.get({ id });
     return row === undefined ? undefined : toSlug(row);
+  }
+
+  /** Its code; undefined where there is no release, or none with code. */
+  ofRelease(release: Pick<Release, 'slugId'> | undefined): Slug | undefined {
+    return release?.slugId == null ? undefined : this.get(release.slugId);
   }
 
   of(appId: AppId): Slug[] {

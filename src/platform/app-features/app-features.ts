@@ -61,10 +61,6 @@ export class AppFeatures {
     return feature;
   }
 
-  isEnabled(app: App, name: string): boolean {
-    return this.list(app).some((feature) => feature.name === name && feature.enabled);
-  }
-
   set(actor: Actor, app: App, idOrName: string, enabled: boolean): AppFeature {
     const { store, clock, changed, dynoManager } = this.#context;
     const feature = this.find(app, idOrName);

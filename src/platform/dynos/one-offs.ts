@@ -111,8 +111,7 @@ export class OneOffService {
       throw conflict(`Dyno ${dynoName(dyno)} is not running (it is ${dyno.state}).`);
     }
     const env = parseEnvironment(input.env ?? {});
-    const slugId = store.releases.get(dyno.releaseId)?.slugId;
-    const types = slugId == null ? {} : (store.slugs.get(slugId)?.processTypes ?? {});
+    const types = store.slugs.ofRelease(store.releases.get(dyno.releaseId))?.processTypes ?? {};
     const command = substituteProcessType(parseCommand(input.command), types);
     const terminal = input.forceNoTty === true ? null : terminalSize(env);
     store.transaction(() =>
@@ -142,7 +141,7 @@ export class OneOffService {
   #currentCode(app: App): { release: Release; processTypes: ProcessTypes } {
     const { store } = this.#context;
     const release = store.releases.current(app.id);
-    const slug = release?.slugId == null ? undefined : store.slugs.get(release.slugId);
+    const slug = store.slugs.ofRelease(release);
     if (release === undefined || slug === undefined) {
       throw invalidParams(
         `Cannot run a process: app ${app.name} has no code yet. Deploy it first, e.g. with "git push heroku main".`,

@@ -29,7 +29,7 @@ export class FormationService {
   list(app: App): FormationView[] {
     const { store } = this.#context;
     const typesOf = (release: Release | undefined): ProcessTypes =>
-      release?.slugId == null ? {} : (store.slugs.get(release.slugId)?.processTypes ?? {});
+      store.slugs.ofRelease(release)?.processTypes ?? {};
     // Those of the newest code too, which may not be in effect (yet): `heroku releases:retry` asks for its `release`.
     const newest = store.releases.of(app.id).findLast(({ slugId }) => slugId !== null);
     const types: ProcessTypes = { ...typesOf(newest), ...typesOf(store.releases.current(app.id)) };

@@ -133,7 +133,7 @@ export class ReleasePhase {
     const release = store.releases.get(dyno.releaseId);
     if (dyno.type !== RELEASE_TYPE || release?.status !== 'pending') return;
     if (end.how === 'exited' && end.status === 0) {
-      this.#succeed(release, release.slugId === null ? undefined : store.slugs.get(release.slugId));
+      this.#succeed(release, store.slugs.ofRelease(release));
     } else this.#fail(release, this.#explain(dyno, end));
     this.advance(release.appId);
   }
