@@ -1,6 +1,7 @@
 'use strict';
 // What all benchmarks count and wait with.
-const { createServer } = require('node:net');
+const { once } = require('node:events');
+const { connect, createServer } = require('node:net');
 const os = require('node:os');
 const { setTimeout: delay } = require('node:timers/promises');
 
@@ -35,6 +36,19 @@ async function until(what, timeoutMs, check) {
   }
 }
 
+/** Is somebody listening there? */
+async function accepts(host, port) {
+  const socket = connect({ host, port });
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false; // Not yet.
+  } finally {
+    socket.destroy();
+  }
+}
+
 async function freePorts(count) {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
@@ -58,4 +72,4 @@ function onEndSignal(remove) {
   process.once('SIGTERM', end);
 }
 
-module.exports = { describeLoad, freePorts, median, onEndSignal, percentile, until };
+module.exports = { accepts, describeLoad, freePorts, median, onEndSignal, percentile, until };

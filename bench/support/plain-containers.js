@@ -1,9 +1,7 @@
 'use strict';
 // What the engine itself takes for the same container, command, limits and bridge as a dyno's, through its API.
-const { once } = require('node:events');
-const { connect } = require('node:net');
 const Docker = require('dockerode');
-const { until } = require('./measure');
+const { accepts, until } = require('./measure');
 
 const PATIENCE_MS = 90_000;
 
@@ -39,18 +37,6 @@ class PlainContainers {
     const [{ IPAddress: host }] = Object.values(NetworkSettings.Networks);
     await until('a plain container', PATIENCE_MS, () => accepts(host, port));
     return { container, host, port };
-  }
-}
-
-async function accepts(host, port) {
-  const socket = connect({ host, port });
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false; // Not yet.
-  } finally {
-    socket.destroy();
   }
 }
 

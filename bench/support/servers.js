@@ -13,9 +13,8 @@ const {
   rmSync,
   writeFileSync,
 } = require('node:fs');
-const { connect } = require('node:net');
 const path = require('node:path');
-const { until } = require('./measure');
+const { accepts, until } = require('./measure');
 
 const START_MS = 10_000;
 const STOP_MS = 5_000;
@@ -96,7 +95,7 @@ class Server {
         if (failure !== undefined) throw failure;
         if (server.process.exitCode !== null)
           throw new Error(`${name} ended:\n${readFileSync(file, 'utf8').slice(-2000)}`);
-        return accepts(port);
+        return accepts('127.0.0.1', port);
       });
     } catch (error) {
       await server.stop();
@@ -238,18 +237,6 @@ function startHttpProxy({ port, directory, backendPort }) {
     command: process.execPath,
     args: [path.join(__dirname, 'bare-http-proxy.js'), String(port), String(backendPort)],
   });
-}
-
-async function accepts(port) {
-  const socket = connect({ host: '127.0.0.1', port });
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false; // Not yet.
-  } finally {
-    socket.destroy();
-  }
 }
 
 module.exports = {

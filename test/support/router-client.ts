@@ -247,6 +247,17 @@ export class RouterBench {
     return dyno;
   }
 
+  /** Starts everything: one dyno that does as `script` says, behind a router with these options. */
+  async serving(
+    script: Parameters<RouterBench['dyno']>[0],
+    options: Partial<RouterOptions> = {},
+  ): Promise<TestDyno> {
+    await this.start(options);
+    const dyno = await this.dyno(script);
+    await this.daemon.serve(anApp({ dynos: [aDyno(dyno.port)] }));
+    return dyno;
+  }
+
   client(): TestClient {
     const client = new TestClient(this.router.httpPort);
     this.#ends.push(() => {
@@ -272,3 +283,5 @@ export class RouterBench {
 }
 
 export const HELLO = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello';
+
+export const statusOf = (answer: string): number => Number(answer.split(' ')[1]);

@@ -11,6 +11,7 @@ import {
   HELLO,
   pause,
   RouterBench,
+  statusOf,
 } from '../../support/router-client';
 
 let bench: RouterBench;
@@ -18,8 +19,6 @@ beforeEach(() => {
   bench = new RouterBench();
 });
 afterEach(() => bench.stop());
-
-const statusOf = (answer: string): number => Number(answer.split(' ')[1]);
 
 describe('control socket', () => {
   test('greets with protocol, port and table', async () => {

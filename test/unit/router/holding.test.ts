@@ -1,6 +1,15 @@
 import { connect } from 'node:net';
 import { ScriptedBackend } from '../../support/scripted-backend';
-import { aDyno, anApp, aTable, eventually, HELLO, pause, RouterBench } from '../../support/router-client';
+import {
+  aDyno,
+  anApp,
+  aTable,
+  eventually,
+  HELLO,
+  pause,
+  RouterBench,
+  statusOf,
+} from '../../support/router-client';
 
 let bench: RouterBench;
 beforeEach(() => {
@@ -8,7 +17,6 @@ beforeEach(() => {
 });
 afterEach(() => bench.stop());
 
-const statusOf = (answer: string): number => Number(answer.split(' ')[1]);
 const sleeping = (): ReturnType<typeof anApp> => anApp({ dynos: [aDyno(null, { state: 'idle' })] });
 
 describe('a request with no dyno up', () => {

@@ -1,4 +1,13 @@
-import { aDyno, anApp, eventually, HELLO, onHeads, pause, RouterBench } from '../../support/router-client';
+import {
+  aDyno,
+  anApp,
+  eventually,
+  HELLO,
+  onHeads,
+  pause,
+  RouterBench,
+  statusOf,
+} from '../../support/router-client';
 
 let bench: RouterBench;
 beforeEach(() => {
@@ -6,17 +15,8 @@ beforeEach(() => {
 });
 afterEach(() => bench.stop());
 
-async function serving(
-  script: Parameters<RouterBench['dyno']>[0],
-  options: Parameters<RouterBench['start']>[0] = {},
-) {
-  await bench.start(options);
-  const dyno = await bench.dyno(script);
-  await bench.daemon.serve(anApp({ dynos: [aDyno(dyno.port)] }));
-  return dyno;
-}
+const serving: RouterBench['serving'] = (...args) => bench.serving(...args);
 
-const statusOf = (answer: string): number => Number(answer.split(' ')[1]);
 const request = (path = '/', more = ''): string =>
   `GET ${path} HTTP/1.1\r\nHost: demo.localhost\r\n${more}\r\n`;
 

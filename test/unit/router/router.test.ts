@@ -1,4 +1,13 @@
-import { aDyno, anApp, eventually, HELLO, onHeads, pause, RouterBench } from '../../support/router-client';
+import {
+  aDyno,
+  anApp,
+  eventually,
+  HELLO,
+  onHeads,
+  pause,
+  RouterBench,
+  statusOf,
+} from '../../support/router-client';
 
 let bench: RouterBench;
 beforeEach(() => {
@@ -6,18 +15,7 @@ beforeEach(() => {
 });
 afterEach(() => bench.stop());
 
-/** One dyno that says `answer`, behind a router with these short timeouts. */
-async function serving(
-  script: Parameters<RouterBench['dyno']>[0],
-  options: Parameters<RouterBench['start']>[0] = {},
-) {
-  await bench.start(options);
-  const dyno = await bench.dyno(script);
-  await bench.daemon.serve(anApp({ dynos: [aDyno(dyno.port)] }));
-  return dyno;
-}
-
-const statusOf = (answer: string): number => Number(answer.split(' ')[1]);
+const serving: RouterBench['serving'] = (...args) => bench.serving(...args);
 
 describe('forwarding', () => {
   test('brings the answer of a dyno and logs the request', async () => {

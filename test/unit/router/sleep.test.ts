@@ -7,6 +7,7 @@ import {
   HELLO,
   pause,
   RouterBench,
+  statusOf,
   type TestDyno,
 } from '../../support/router-client';
 
@@ -18,7 +19,6 @@ beforeEach(async () => {
 });
 afterEach(() => bench.stop());
 
-const statusOf = (answer: string): number => Number(answer.split(' ')[1]);
 const awake = (idleAfterMs: number | null, more: Partial<AppRoutes> = {}): AppRoutes =>
   anApp({ idle_after_ms: idleAfterMs, dynos: [aDyno(dyno.port)], ...more });
 const asleep = (idleAfterMs = 30): AppRoutes =>

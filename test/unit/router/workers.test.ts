@@ -2,7 +2,16 @@ import { silentLogger, type Logger } from '../../../src/lib/logger';
 import { ROUTER_PROTOCOL_VERSION } from '../../../src/router/protocol';
 import type { RouterOptions } from '../../../src/router/router';
 import { HttpsBench } from '../../support/https-bench';
-import { aDyno, anApp, aTable, eventually, HELLO, pause, RouterBench } from '../../support/router-client';
+import {
+  aDyno,
+  anApp,
+  aTable,
+  eventually,
+  HELLO,
+  pause,
+  RouterBench,
+  statusOf,
+} from '../../support/router-client';
 import { forkWorker, isRunning } from '../../support/router-workers';
 
 /** Processes have to start, on a machine that may have much to do. */
@@ -21,7 +30,6 @@ async function start(workers: number, more: Partial<RouterOptions> = {}): Promis
   await eventually(() => bench.router.workerPids.length === workers - 1, 'workers ready', START_MS);
 }
 
-const statusOf = (answer: string): number => Number(answer.split(' ')[1]);
 const times = <T>(count: number, make: (n: number) => T): T[] =>
   Array.from({ length: count }, (_, n) => make(n));
 const ask = (n = 0) => bench.client().write(`GET /${n} HTTP/1.1\r\nHost: demo.localhost\r\n\r\n`);
