@@ -38,7 +38,7 @@ import { discoverProcessTypes, parseReleaseInfo } from './process-types';
 import { ResultReader, type RunnerFailure, type RunnerSlug } from './result-reader';
 import { discardSlug, keepSlug, PARTIAL_SUFFIX, writeSlug, type SlugArchive, type SlugTarget } from './slug';
 import { SlugImages } from './slug-images';
-import { appendDirectory, appendEntry, appendGitSource, DYNO_UID, type GitSource } from './source';
+import { appendDirectory, appendEntry, appendSource, DYNO_UID, type Source } from './source';
 
 export interface BuilderOptions {
   engine: ContainerEngine;
@@ -78,7 +78,7 @@ export interface BuildRequest {
   appId: AppId;
   appName: string;
   stack: StackName;
-  source: GitSource;
+  source: Source;
   /** As stored for the app; empty = detect. */
   buildpacks: readonly string[];
   configVars: ConfigVars;
@@ -352,7 +352,7 @@ export class Builder {
     await engine.ensureVolume(cache, ownedLabels(installationId, 'cache', { [APP_LABEL]: request.appId }));
     const mounts: Mount[] = [{ kind: 'volume', source: cache, target: '/cache', readOnly: false }];
     mounts.push(...trustMounts(caBundlePath));
-    const mtime = String(Math.floor(request.source.commitTime.getTime() / 1000));
+    const mtime = String(Math.floor(request.source.time.getTime() / 1000));
     const command = [`/tmp/${TOOLS}/runner.sh`, mode, `/tmp/${buildDirName(request)}`, mtime];
     return engine.create({
       name: `dynodock-build-${request.buildId}`,
@@ -546,7 +546,7 @@ async function fillArchive(
   const owner = { uid: DYNO_UID, gid: DYNO_UID };
   const buildDir = buildDirName(request);
   await appendEntry(pack, { name: `${buildDir}/`, type: 'directory', mode: 0o755, ...owner });
-  const source = await appendGitSource(pack, buildDir, request.source, signal);
+  const source = await appendSource(pack, buildDir, request.source, signal);
   for (const folder of [TOOLS, `${TOOLS}/env`, `${TOOLS}/buildpacks.d`]) {
     await appendEntry(pack, { name: `${folder}/`, type: 'directory', mode: 0o755, ...owner });
   }

@@ -7,8 +7,12 @@ import { killGroup, run, spawnGroup } from '../lib/process';
 import { BuildFailure } from './build-failure';
 import { parseSlugIgnore, type SlugIgnore } from './slug-ignore';
 
+/** What a slug is made of. A kind for each way in which it comes. */
+export type Source = GitSource;
+
 /** A commit in a git repository on this machine. */
 export interface GitSource {
+  kind: 'git';
   repositoryDir: string;
   commit: string;
   /**
@@ -16,7 +20,8 @@ export interface GitSource {
    * (git-receive-pack(1), "Quarantine Environment").
    */
   environment: Readonly<Record<string, string>>;
-  commitTime: Date;
+  /** Of the commit: the modification time of everything in the slug. */
+  time: Date;
 }
 
 /** Owner of everything in a build container: user `dyno` of the stack images. */
@@ -30,11 +35,21 @@ export interface AppendedSource {
   warnings: string[];
 }
 
+/** Appends the source's files to `pack` below `folder`. Throws BuildFailure if it can't be read. */
+export function appendSource(
+  pack: Pack,
+  folder: string,
+  source: Source,
+  signal: AbortSignal,
+): Promise<AppendedSource> {
+  return appendGitSource(pack, folder, source, signal);
+}
+
 /**
  * Appends the commit's files to `pack` below `folder`, as a checkout would write them, but for what `.slugignore`
  * names (Heroku removes that before the buildpack runs) and `.gitmodules`.
  */
-export async function appendGitSource(
+async function appendGitSource(
   pack: Pack,
   folder: string,
   source: GitSource,

@@ -186,10 +186,11 @@ export class PushReceiver {
     const commit = await readCommit(session, plan.deploy.after, request.environment, signal);
     const { build, ended } = this.#options.builds.create(session.actor, session.app, {
       source: {
+        kind: 'git',
         repositoryDir: session.repositoryDir,
         commit: commit.id,
         environment: request.environment,
-        commitTime: commit.time,
+        time: commit.time,
       },
       version: commit.id,
       versionDescription: commit.subject,

@@ -105,10 +105,11 @@ class Project {
       appName: 'demo',
       stack: 'heroku-24',
       source: {
+        kind: 'git',
         repositoryDir: this.repository.directory,
         commit,
         environment: {},
-        commitTime: COMMIT_TIME,
+        time: COMMIT_TIME,
       },
       buildpacks: [],
       configVars: {},

@@ -29,7 +29,21 @@ packages=(
   libsodium-dev libsqlite3-dev libssl-dev libuv1-dev libxml2-dev libxslt1-dev libyaml-dev libzip-dev uuid-dev
   zlib1g-dev
 )
+# The tools of the bundled buildpacks. Maven's plugins are those that a plain build needs, for builds without a network.
+packages+=(
+  composer libmaven-clean-plugin-java libmaven-compiler-plugin-java libmaven-dependency-plugin-java
+  libmaven-install-plugin-java libmaven-jar-plugin-java libmaven-resources-plugin-java libsurefire-java maven
+  openjdk-17-jdk-headless python3-dev python3-pip python3-poetry python3-setuptools python3-wheel ruby-dev
+)
 quietly apt-get install -y --no-install-recommends "${packages[@]}"
+# Debian 12 itself has a Go from 2022.
+backports=/etc/apt/sources.list.d/backports.list
+apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' |
+  awk '$2 == "bookworm" { print "deb " $1 " bookworm-backports main" }' | sort -u > "$backports"
+quietly apt-get update
+quietly apt-get install -y --no-install-recommends -t bookworm-backports golang-1.23-go
+rm "$backports"
+ln -s ../lib/go-1.23/bin/go ../lib/go-1.23/bin/gofmt /usr/bin/
 apt-get clean
 rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log
 

@@ -47,6 +47,16 @@ packages=(
   libsasl2-2 libsodium23 libsqlite3-0 libssl3 libtidy5deb1 libuv1 libxml2 libxslt1.1 libyaml-0-2 libzip4 libzstd1
   zlib1g
 )
+# What apps in other languages than JavaScript run with: interpreters and web servers. Compilers are the build image's.
+packages+=(
+  apache2 bundler libapache2-mod-xsendfile nginx-light python3 ruby
+  php8.2-bcmath php8.2-cli php8.2-curl php8.2-fpm php8.2-gd php8.2-gmp php8.2-intl php8.2-mbstring php8.2-mysql
+  php8.2-opcache php8.2-pgsql php8.2-readline php8.2-soap php8.2-sqlite3 php8.2-xml php8.2-zip
+  php-apcu php-igbinary php-imagick php-memcached php-msgpack php-redis
+)
+# No service is to be started here.
+printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
 quietly apt-get install -y --no-install-recommends "${packages[@]}"
 apt-get clean
 rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log

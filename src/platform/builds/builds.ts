@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { BuildFailure } from '../../build/build-failure';
 import type { Builder, BuiltSlug } from '../../build/builder';
 import { complaint, detail, heading, LineOutput } from '../../build/output';
-import type { GitSource } from '../../build/source';
+import type { Source } from '../../build/source';
 import type { Actor } from '../../domain/account';
 import type { App } from '../../domain/app';
 import type { Build } from '../../domain/build';
@@ -35,7 +35,7 @@ export interface BuildsOptions {
 }
 
 export interface NewBuild {
-  source: GitSource;
+  source: Source;
   version: string;
   versionDescription: string | null;
   /** Calls the build off, e.g. because the one who pushed has gone. */

@@ -73,7 +73,13 @@ describe('Builder', () => {
       appId: randomUUID() as AppId,
       appName: 'demo',
       stack: 'heroku-24',
-      source: { repositoryDir: repository.directory, commit, environment: {}, commitTime: COMMIT_TIME },
+      source: {
+        kind: 'git',
+        repositoryDir: repository.directory,
+        commit,
+        environment: {},
+        time: COMMIT_TIME,
+      },
       buildpacks: ['heroku/nodejs'],
       configVars: { SECRET: 'hidden' },
       version: commit,
@@ -212,10 +218,11 @@ describe('Builder', () => {
 
   test('reports a commit that cannot be read', async () => {
     const source = {
+      kind: 'git' as const,
       repositoryDir: repository.directory,
       commit: 'f'.repeat(40),
       environment: {},
-      commitTime: COMMIT_TIME,
+      time: COMMIT_TIME,
     };
     expect((await failureOf(build(succeeding, { request: { source } }))).kind).toBe('source');
   });

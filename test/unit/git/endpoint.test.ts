@@ -251,7 +251,7 @@ describe('git over HTTP', () => {
     expect(builds.inputs[0]).toMatchObject({
       version: commit,
       versionDescription: 'First: subject',
-      source: { commit, commitTime: new Date('2026-01-02T03:04:05Z') },
+      source: { commit, time: new Date('2026-01-02T03:04:05Z') },
     });
     expect(builds.sources).toEqual(['a.txt\ndir/b.txt\n']);
     await until(() => pushed.length === 1);

@@ -156,7 +156,7 @@ describe('Builds', () => {
 
   function input(more: Partial<NewBuild> = {}): NewBuild {
     return {
-      source: { repositoryDir: '/repo', commit: COMMIT, environment: {}, commitTime: new Date(0) },
+      source: { kind: 'git', repositoryDir: '/repo', commit: COMMIT, environment: {}, time: new Date(0) },
       version: COMMIT,
       versionDescription: 'Subject',
       ...more,
