@@ -9,6 +9,7 @@ import type { Account } from '../../../src/domain/account';
 import type { App } from '../../../src/domain/app';
 import type { DynoSizeName } from '../../../src/domain/dyno-size';
 import type { AccountId, AppId, BuildId } from '../../../src/domain/ids';
+import type { SourceFetcher } from '../../../src/build/source-fetcher';
 import { EngineError } from '../../../src/engine/engine';
 import { silentLogger, type Logger } from '../../../src/lib/logger';
 import { Logplex } from '../../../src/logplex/logplex';
@@ -75,6 +76,7 @@ describe('Builds', () => {
   let user: Account;
   let errors: unknown[];
   let deployed: AppId[];
+  let fetchSource: SourceFetcher['fetch'];
 
   beforeEach(() => {
     directory = mkdtempSync(path.join(tmpdir(), 'dynodock-builds-'));
@@ -113,6 +115,7 @@ describe('Builds', () => {
       logger: silentLogger,
     });
     deployed = [];
+    fetchSource = () => Promise.reject(new Error('nothing is fetched'));
     builds = make();
   });
   afterEach(async () => {
@@ -127,6 +130,7 @@ describe('Builds', () => {
     return new Builds(context, {
       builder,
       releases: new Releases(context, phase),
+      sources: { fetch: (blob, signal) => fetchSource(blob, signal) },
       outputDir: path.join(directory, 'output'),
       webUrl: (app) => `http://${app.name}.localhost/`,
       outputUrl: (app, id) => `http://localhost/apps/${app.name}/builds/${id}`,

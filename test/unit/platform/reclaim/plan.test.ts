@@ -80,6 +80,7 @@ function anApp(more: Partial<AppState> = {}): AppState {
     id: APP,
     releases: [],
     slugs: [],
+    slugUploads: [],
     builds: [],
     dynoReleases: new Set(),
     building: false,

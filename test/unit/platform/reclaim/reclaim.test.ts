@@ -34,6 +34,8 @@ describe('Reclaim', () => {
         slugsDir: path.join(directory, 'slugs'),
         outputDir: path.join(directory, 'output'),
         workDir: path.join(directory, 'work'),
+        sourcesDir: path.join(directory, 'sources'),
+        uploadsDir: path.join(directory, 'uploads'),
       }),
       builds: {
         isBuilding: (appId) => building.has(appId),
