@@ -202,13 +202,13 @@ function describe(error: unknown): string {
   switch (code) {
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return 'its name cannot be resolved; is the network down?';
+      return 'its name cannot be resolved (is the network down?)';
     case 'ECONNREFUSED':
       return 'nobody listens there';
     case 'ENETUNREACH':
     case 'EHOSTUNREACH':
     case 'ETIMEDOUT':
-      return 'it cannot be reached; is the network down?';
+      return 'it cannot be reached (is the network down?)';
     case 'ECONNRESET':
     case 'ERR_STREAM_PREMATURE_CLOSE':
       return 'the connection was cut';

@@ -205,10 +205,10 @@ function permissionsOf(mode: number, kind: TreeEntry['kind']): number {
 }
 
 function toArchiveError(error: unknown): unknown {
-  if (error instanceof ArchiveError || !(error instanceof Error)) return error;
-  const code = (error as NodeJS.ErrnoException).code ?? '';
+  if (error instanceof ArchiveError) return error;
+  const { code = '', message } = error as NodeJS.ErrnoException;
   if (code.startsWith('Z_')) return new ArchiveError('it is cut off or damaged', { cause: error });
-  switch (error.message) {
+  switch (message) {
     // Texts of tar-stream, which has no codes.
     case 'Unexpected end of data':
       return new ArchiveError('it is cut off', { cause: error });
@@ -216,7 +216,7 @@ function toArchiveError(error: unknown): unknown {
     case 'Header exceeds max size':
       return new ArchiveError('it is damaged', { cause: error });
     default:
-      return error.message.startsWith('Invalid tar header')
+      return message.startsWith('Invalid tar header')
         ? new ArchiveError('it is no tar, or damaged', { cause: error })
         : error;
   }

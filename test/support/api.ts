@@ -164,7 +164,7 @@ export class TestApi {
       appFeatures: new AppFeatures(context),
       authorizations: new Authorizations(context),
       blobUrls,
-      builds: this.#builds(releases, more.building ?? NOTHING_BUILDS),
+      builds: this.#builds(releases, more.building),
       buildpackInstallations: new BuildpackInstallations(context),
       configVars: new ConfigVarsService(context, releases),
       domains: new Domains(context, sniEndpoints),
@@ -355,9 +355,9 @@ export class TestApi {
   }
 
   /** Their outputs are those that the test says, where it does. */
-  #builds(releases: Releases, building: Pick<BuildsOptions, 'builder' | 'sources'>): ApiServices['builds'] {
+  #builds(releases: Releases, building: TestApiOptions['building']): ApiServices['builds'] {
     const builds = new Builds(this.context, {
-      ...building,
+      ...(building ?? NOTHING_BUILDS),
       releases,
       outputDir: path.join(this.outputDir, 'builds'),
       webUrl: (app) => `http://${app.name}.localhost/`,
@@ -371,7 +371,7 @@ export class TestApi {
       create: (...args) => builds.create(...args),
       cancel: (...args) => builds.cancel(...args),
       purgeCache: (...args) => builds.purgeCache(...args),
-      outputStream: (id) => this.outputs.get(id) ?? builds.outputStream(id),
+      outputStream: (id) => this.outputs.get(id) ?? (building === undefined ? undefined : builds.outputStream(id)),
     };
   }
 

@@ -4,7 +4,7 @@ import type { BuiltSlug } from '../../build/build-request';
 import type { Builder } from '../../build/builder';
 import { complaint, detail, heading, LineOutput } from '../../build/output';
 import type { Source } from '../../build/source';
-import type { SourceFetcher } from '../../build/source-fetcher';
+import type { FetchedSource, SourceFetcher } from '../../build/source-fetcher';
 import type { Actor } from '../../domain/account';
 import type { App } from '../../domain/app';
 import type { Build, SourceBlob } from '../../domain/build';
@@ -324,7 +324,13 @@ export class Builds implements AppResources {
     const { builder, logger } = this.#options;
     const slugId = newId() as SlugId;
     const configVars = store.configVars.get(app.id);
-    const { source, dispose } = await this.#fetch(job);
+    const { source: given } = job.input;
+    let source: Source;
+    let fetched: FetchedSource | undefined;
+    if (given.kind === 'blob') {
+      fetched = await this.#fetch(given, job.canceled.signal);
+      source = fetched.source;
+    } else source = given;
     let built: BuiltSlug;
     try {
       built = await builder.build(
@@ -344,7 +350,7 @@ export class Builds implements AppResources {
         job.canceled.signal,
       );
     } finally {
-      await dispose();
+      await fetched?.dispose();
     }
     try {
       await job.lines.lines(heading('Launching...'));
@@ -364,12 +370,7 @@ export class Builds implements AppResources {
     logger.info('build succeeded', { app: app.name, build: job.build.id, ...built.timings });
   }
 
-  async #fetch({
-    input,
-    canceled: { signal },
-  }: Job): Promise<{ source: Source; dispose: () => Promise<void> }> {
-    const { source } = input;
-    if (source.kind !== 'blob') return { source, dispose: () => Promise.resolve() };
+  async #fetch(source: BlobSource, signal: AbortSignal): Promise<FetchedSource> {
     try {
       return await this.#options.sources.fetch(source, signal);
     } catch (error) {
