@@ -19,6 +19,7 @@ import {
   type BuildpackSource,
 } from './buildpacks';
 import { assertDiskSpace } from './disk-space';
+import { watchContainer } from './heartbeat';
 import { complaint, detail, formatSize, heading, LineOutput, type BuildOutput } from './output';
 import { OutputPump } from './output-pump';
 import { discoverProcessTypes, parseReleaseInfo } from './process-types';
@@ -89,16 +90,22 @@ export class Builder {
     const cancel = (): void => canceled.abort(new BuildFailure('canceled', 'The build was canceled.'));
     if (callerSignal.aborted) cancel();
     callerSignal.addEventListener('abort', cancel, { once: true });
-    const signal = AbortSignal.any([deadline.signal, canceled.signal]);
+    const lost = new AbortController();
+    const signal = AbortSignal.any([deadline.signal, canceled.signal, lost.signal]);
+    const stuck = this.#whenStuck(request, signal);
     try {
       signal.throwIfAborted();
-      return await this.#build(request, new LineOutput(output), signal);
+      const work = this.#build(request, new LineOutput(output), signal, (failure) => lost.abort(failure));
+      // If it is given up, it may still fail.
+      work.catch(() => undefined);
+      return await Promise.race([work, stuck.promise]);
     } catch (error) {
       // Whatever else failed then failed because of that.
       signal.throwIfAborted();
       throw toFailure(error);
     } finally {
       cancelDeadline();
+      stuck.cancel();
       callerSignal.removeEventListener('abort', cancel);
     }
   }
@@ -136,7 +143,32 @@ export class Builder {
     await rm(path.join(slugsDir, appId), { recursive: true, force: true });
   }
 
-  async #build(request: BuildRequest, output: LineOutput, signal: AbortSignal): Promise<BuiltSlug> {
+  /** Rejects when a build that was called off does not end: a call to the engine hangs, and would hold its app up. */
+  #whenStuck(request: BuildRequest, signal: AbortSignal): { promise: Promise<never>; cancel: () => void } {
+    const { clock, logger } = this.#options;
+    let cancel = (): void => undefined;
+    const promise = new Promise<never>((_resolve, reject) => {
+      signal.addEventListener(
+        'abort',
+        () => {
+          cancel = clock.after(GIVE_UP_MS, () => {
+            logger.warn('build given up, which does not end', { build: request.buildId });
+            reject(new Error('the build does not end'));
+          });
+        },
+        { once: true },
+      );
+    });
+    promise.catch(() => undefined);
+    return { promise, cancel: () => cancel() };
+  }
+
+  async #build(
+    request: BuildRequest,
+    output: LineOutput,
+    signal: AbortSignal,
+    lost: (failure: BuildFailure) => void,
+  ): Promise<BuiltSlug> {
     const { engine, clock } = this.#options;
     if (request.stack === 'container') {
       throw new BuildFailure('not_supported', 'Builds for the container stack are not supported yet.');
@@ -151,6 +183,7 @@ export class Builder {
     this.#containers.expect(request.buildId);
     let id: ContainerId | undefined;
     let attachment: Attachment | undefined;
+    let endWatch = (): void => undefined;
     // Without its streams every read of this build fails at once, even when the engine answers no more.
     const hangUp = (): void => attachment?.close();
     signal.addEventListener('abort', hangUp, { once: true });
@@ -172,7 +205,9 @@ export class Builder {
       const copiedAt = clock.now().getTime();
       signal.throwIfAborted();
       await engine.start(id);
+      endWatch = watchContainer(engine, id, clock, lost);
       const compiled = await this.#follow(id, attachment, request, target, output, signal);
+      endWatch();
       const archivedAt = clock.now().getTime();
       const { checksum } = compiled.archive;
       const image = await this.slugImages.make({ ...request, checksum }, target.layerPath);
@@ -197,6 +232,7 @@ export class Builder {
         },
       };
     } finally {
+      endWatch();
       signal.removeEventListener('abort', hangUp);
       attachment?.close();
       await discardSlug(target);
@@ -212,7 +248,10 @@ export class Builder {
     };
     // Dev Center "Buildpacks": the older way to set one, which overrides what is stored.
     const override = request.configVars.BUILDPACK_URL;
-    const stored = override === undefined || override === '' ? request.buildpacks : [override];
+    const stored =
+      override === undefined || override === '' || request.buildpacksGiven === true
+        ? request.buildpacks
+        : [override];
     if (stored.length === 0) {
       await output.lines(heading('Determining which buildpack to use for this app'));
       return { mode: 'detect', sources: detectableBuildpacks(catalog) };
@@ -314,6 +353,9 @@ interface Compiled {
   compiledAt: number;
   archive: SlugArchive;
 }
+
+/** Longer than the engine's calls may take, but for transfers. */
+const GIVE_UP_MS = 90_000;
 
 const LAYER_FILE = /^slug-[0-9a-f-]{36}\.tar$/;
 
