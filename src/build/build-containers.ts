@@ -5,6 +5,7 @@ import { APP_LABEL, APP_NAME_LABEL, BUILD_LABEL, ownedLabels } from '../engine/l
 import { trustedEnvironment, trustMounts } from '../engine/trust';
 import type { Logger } from '../lib/logger';
 import { buildDirName, shortHash, TOOLS } from './build-files';
+import type { RunnerMode } from './buildpack-choice';
 import type { BuildRequest, TestRequest } from './build-request';
 import { DYNO_UID } from './source';
 
@@ -111,9 +112,6 @@ export class BuildContainers {
     return `dynodock-cache-${this.#options.installationId}-${appId}`;
   }
 }
-
-/** `detect`: the first buildpack that applies; `listed`: all of them, in order. */
-export type RunnerMode = 'detect' | 'listed';
 
 /** Dev Center "Buildpack API": config vars are not among them, they are files in ENV_DIR. */
 function buildEnvironment(request: BuildRequest | TestRequest): Record<string, string> {

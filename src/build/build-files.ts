@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream';
 import { pack as createPack, type Pack } from 'tar-stream';
 import type { BuildRequest, TestRequest } from './build-request';
 import { ArchiveError, type UnpackBudget } from './archive-copy';
-import { unusable } from './buildpack-choice';
+import { unusableBuildpack } from './build-failure';
 import { appendBuildpack, type PinnedBuildpack } from './pinned-buildpack';
 import { appendEntry, appendSource, DYNO_UID } from './source';
 
@@ -68,7 +68,7 @@ async function fillArchive(
     const folder = `${TOOLS}/buildpacks.d/${index + 1}`;
     await appendBuildpack(pack, folder, buildpack, newBudget(), signal).catch((cause: unknown) => {
       signal.throwIfAborted();
-      throw unusable(
+      throw unusableBuildpack(
         buildpack.name,
         cause instanceof ArchiveError ? cause.message : 'it could not be read',
         cause,

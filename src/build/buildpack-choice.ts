@@ -1,6 +1,5 @@
 import { ArchiveError } from './archive-copy';
-import type { RunnerMode } from './build-containers';
-import { BuildFailure } from './build-failure';
+import { BuildFailure, unusableBuildpack } from './build-failure';
 import type { BuildRequest } from './build-request';
 import type { BuildpackCache } from './buildpack-cache';
 import { BuildpackFetchError } from './buildpack-fetch-error';
@@ -12,6 +11,9 @@ import {
 } from './buildpacks';
 import { complaint, detail, heading, type LineOutput } from './output';
 import { pinBuildpack, shortRevision, type PinnedBuildpack } from './pinned-buildpack';
+
+/** `detect`: the first buildpack that applies; `listed`: all of them, in order. */
+export type RunnerMode = 'detect' | 'listed';
 
 /** What the runner is to do with which buildpacks. */
 export interface BuildpackChoice {
@@ -75,10 +77,10 @@ async function pinOrFail(
   } catch (cause) {
     signal.throwIfAborted();
     if (cause instanceof BuildpackFetchError) throw explain(name, cause);
-    if (cause instanceof ArchiveError) throw unusable(name, cause.message, cause);
+    if (cause instanceof ArchiveError) throw unusableBuildpack(name, cause.message, cause);
     const { code } = cause as NodeJS.ErrnoException;
     if (source.kind === 'directory' || source.kind === 'file') {
-      throw unusable(
+      throw unusableBuildpack(
         name,
         LOCAL_REASONS[code ?? ''] ?? `it could not be read (${code ?? String(cause)})`,
         cause,
@@ -98,7 +100,7 @@ const LOCAL_REASONS: Readonly<Record<string, string>> = {
 
 function explain(name: string, error: BuildpackFetchError): BuildFailure {
   const { host, detail: reason } = error;
-  if (error.reason === 'unusable') return unusable(name, reason, error);
+  if (error.reason === 'unusable') return unusableBuildpack(name, reason, error);
   const message =
     error.reason === 'unreachable'
       ? `Buildpack ${name} could not be fetched: ${host} could not be reached.`
@@ -106,8 +108,4 @@ function explain(name: string, error: BuildpackFetchError): BuildFailure {
   return new BuildFailure('buildpack', message, [complaint(message), complaint(`Reason: ${reason}`)], {
     cause: error,
   });
-}
-
-export function unusable(name: string, reason: string, cause: unknown): BuildFailure {
-  return new BuildFailure('buildpack', `Buildpack ${name} cannot be used: ${reason}.`, undefined, { cause });
 }

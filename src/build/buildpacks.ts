@@ -1,8 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BuildFailure } from './build-failure';
-import { complaint } from './output';
+import { unusableBuildpack } from './build-failure';
 
 /** Where a buildpack comes from. `name` is how the output calls it; it has no secrets in it. */
 export type BuildpackSource =
@@ -85,11 +84,11 @@ function resolveUrl(text: string, allowLocal: boolean): BuildpackSource {
   // Control characters separate the fields of what the runner reads.
   // eslint-disable-next-line no-control-regex -- see above
   if (!URL.canParse(text) || /[\x00-\x20\x7f]/.test(text))
-    throw unusable(withoutSecrets(text), 'it is no URL');
+    throw unusableBuildpack(withoutSecrets(text), 'it is no URL');
   const url = new URL(text);
   const ref = refOf(url);
   const name = withoutSecrets(text);
-  if (ref === undefined) throw unusable(name, 'its #ref is no git reference');
+  if (ref === undefined) throw unusableBuildpack(name, 'its #ref is no git reference');
   const credentials = credentialsOf(url);
   url.hash = '';
   url.username = '';
@@ -97,8 +96,9 @@ function resolveUrl(text: string, allowLocal: boolean): BuildpackSource {
   const isArchive = /\.(?:tgz|tar\.gz)$/.test(url.pathname);
   switch (url.protocol) {
     case 'file:': {
-      if (!allowLocal) throw unusable(name, 'buildpacks from folders of this machine are not enabled');
-      if (url.host !== '') throw unusable(name, 'a file:// URL has three slashes before the path');
+      if (!allowLocal)
+        throw unusableBuildpack(name, 'buildpacks from folders of this machine are not enabled');
+      if (url.host !== '') throw unusableBuildpack(name, 'a file:// URL has three slashes before the path');
       const local = fileURLToPath(new URL(url.pathname, 'file:///'));
       if (isArchive) return { kind: 'file', name, file: local };
       // With a reference it is a repository, and what is committed there counts.
@@ -112,7 +112,7 @@ function resolveUrl(text: string, allowLocal: boolean): BuildpackSource {
         ? { kind: 'archive', name, url: url.href, ...credentials }
         : { kind: 'git', name, url: url.href, ref, ...credentials };
     default:
-      throw unusable(name, `${url.protocol}// is not supported: use https://`);
+      throw unusableBuildpack(name, `${url.protocol}// is not supported: use https://`);
   }
 }
 
@@ -139,11 +139,4 @@ export function withoutSecrets(text: string): string {
   return text
     .replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, '$1')
     .replace(/^([a-z][a-z0-9+.-]*:\/\/[^?#]*)\?[^#]*/i, '$1?…');
-}
-
-function unusable(name: string, reason: string): BuildFailure {
-  return new BuildFailure('buildpack', `Buildpack ${name} cannot be used: ${reason}.`, [
-    complaint(`Buildpack ${name} cannot be used: ${reason}.`),
-    complaint('See https://devcenter.heroku.com/articles/buildpacks'),
-  ]);
 }
