@@ -56,11 +56,18 @@ export interface BuildLimits {
   timeoutMs?: number;
   /** Of the compressed slug (Dev Center "Slug Compiler", "Slug size"). Default 500 MiB. */
   slugMaxBytes?: number;
+  /** Of what buildpacks print; the build goes on without the rest. Default 256 MiB. */
+  outputMaxBytes?: number;
   /** With less left on a disk no build is begun. Default 1 GiB. */
   minFreeBytes?: number;
 }
 
-const DEFAULTS = { timeoutMs: 15 * 60_000, slugMaxBytes: 500 * 1024 ** 2, minFreeBytes: 1024 ** 3 };
+const DEFAULTS = {
+  timeoutMs: 15 * 60_000,
+  slugMaxBytes: 500 * 1024 ** 2,
+  outputMaxBytes: 256 * 1024 ** 2,
+  minFreeBytes: 1024 ** 3,
+};
 
 /**
  * Turns sources into slugs. Each build runs in a container of its own, made from the stack's build image: buildpacks
@@ -271,7 +278,7 @@ export class Builder {
     signal: AbortSignal,
   ): Promise<Compiled | { result: RunnerTest }> {
     const { engine, clock } = this.#options;
-    const pump = new OutputPump(attachment.stderr, output);
+    const pump = new OutputPump(attachment.stderr, output, this.#limits.outputMaxBytes);
     const result = new ResultReader(attachment.stdout);
     const compiled = (async (): Promise<Compiled | { result: RunnerTest } | undefined> => {
       const header = await result.header();
