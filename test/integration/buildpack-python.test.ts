@@ -296,7 +296,7 @@ describe('Django', () => {
     const build = await python(app, 'bridge');
     await withIndex(
       build,
-      'debian python3-django python3-sqlparse python3-asgiref python3-tz python3-gunicorn python3-pkg-resources',
+      'debian python3-django python3-sqlparse python3-asgiref python3-tz python3-gunicorn',
     );
     const output = await build.compiled();
     expect(output).toMatch(
@@ -339,6 +339,9 @@ mkdir -p /tmp/python/bin /tmp/python/lib /tmp/mirror
 cp /usr/bin/python3.11 /tmp/python/bin/ && ln -s python3.11 /tmp/python/bin/python3
 cp -r /usr/lib/python3.11 /tmp/python/lib/
 mkdir -p /tmp/python/lib/python3.11/site-packages
+# Debian's looks in folders of its own.
+cd /tmp/python/lib/python3.11 && rm -f sitecustomize.py
+echo 'import site; site.addsitedir(__file__.replace("sitecustomize.py", "site-packages"))' > sitecustomize.py
 python3 -m pip install --quiet --no-index --find-links /usr/share/python-wheels \\
   --target /tmp/python/lib/python3.11/site-packages pip setuptools wheel
 cd /tmp && name="cpython-3.12.7+20260101-$(uname -m)-unknown-linux-gnu-install_only_stripped.tar.gz"

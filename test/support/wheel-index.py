@@ -54,18 +54,25 @@ def debian(index, *packages):
             (Path(work) / folder).mkdir(parents=True)
         for arguments in (['update'], ['download', *packages]):
             subprocess.run([*apt, *arguments], cwd=work, check=True, stdout=subprocess.DEVNULL)
-        for deb in Path(work).glob('*.deb'):
-            subprocess.run(['dpkg', '-x', deb, f'{work}/root'], check=True)
-        root = Path(work) / 'root/usr/lib/python3/dist-packages'
-        for egg_info in root.glob('*.egg-info'):
-            convert(index, root, egg_info)
+        roots = {}
+        for deb in sorted(Path(work).glob('*.deb')):
+            package = subprocess.check_output(['dpkg-deb', '-f', deb, 'Package'], text=True).strip()
+            subprocess.run(['dpkg', '-x', deb, f'{work}/root/{package}'], check=True)
+            folder = Path(work) / 'root' / package / 'usr/lib/python3/dist-packages'
+            depends = subprocess.check_output(['dpkg-deb', '-f', deb, 'Depends'], text=True)
+            roots[package] = (folder, re.findall(r'python3-[\w.-]+', depends), next(folder.glob('*.egg-info')))
+        names = {package: info(egg_info)['Name'] for package, (_, _, egg_info) in roots.items()}
+        for folder, depends, egg_info in roots.values():
+            # Debian has moved them from the metadata into those of its package.
+            convert(index, folder, egg_info, sorted(names[package] for package in set(depends) if package in names))
 
 
-def convert(index, root, egg_info):
-    is_folder = egg_info.is_dir()
-    metadata = (egg_info / 'PKG-INFO' if is_folder else egg_info).read_text()
-    message = message_from_string(metadata)
-    name, version = message['Name'], message['Version']
+def info(egg_info):
+    return message_from_string((egg_info / 'PKG-INFO' if egg_info.is_dir() else egg_info).read_text())
+
+
+def convert(index, root, egg_info, requires):
+    name, version = info(egg_info)['Name'], info(egg_info)['Version']
     top_level = (egg_info / 'top_level.txt').read_text().split()
     files = {}
     for module in top_level:
@@ -73,13 +80,7 @@ def convert(index, root, egg_info):
             if file.is_file() and file.suffix != '.pyc':
                 files[str(file.relative_to(root))] = file.read_bytes()
     head = f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n'
-    requires = egg_info / 'requires.txt'
-    for line in requires.read_text().split('\n') if requires.exists() else []:
-        # From here on it is about extras and other versions of Python.
-        if line.startswith('['):
-            break
-        if line:
-            head += f'Requires-Dist: {line}\n'
+    head += ''.join(f'Requires-Dist: {name}\n' for name in requires)
     files[f"{re.sub(r'[-.]+', '_', name)}-{version}.dist-info/METADATA"] = head.encode()
     entry_points = egg_info / 'entry_points.txt'
     write_wheel(index, name, version, files, entry_points.read_text() if entry_points.exists() else '')

@@ -39,7 +39,7 @@ fail() {
 }
 
 unexpected_failure() {
-  fail "The Python buildpack stopped unexpectedly (line $1 of bin/compile)."
+  fail "The Python buildpack stopped unexpectedly ($1)."
 }
 
 # run_logged COMMAND...: shows the output indented and keeps it in $command_log for explain_failure.

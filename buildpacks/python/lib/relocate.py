@@ -32,6 +32,8 @@ def main():
             relocate_finder(file, packages)
         for file in sorted(packages.glob('*.dist-info/direct_url.json')):
             replace(file, lambda text: text.replace(f'file://{build_dir}', 'file:///app'))
+        for file in sorted(packages.glob('*.dist-info/RECORD')):
+            relocate_record(file, packages)
 
 
 def replace(file, change):
@@ -74,6 +76,20 @@ def relocate_lines(file, packages):
         return ''.join(f'{line}\n' for line in dict.fromkeys(lines))
 
     replace(file, change)
+
+
+def relocate_record(file, packages):
+    """Its paths may be relative to site-packages, and Poetry writes whole ones."""
+
+    def change(text):
+        lines = [
+            f"{relative(path, packages)},{rest}" if inside(path) else f'{path},{rest}'
+            for path, rest in (line.split(',', 1) for line in text.splitlines() if ',' in line)
+        ]
+        return ''.join(f'{line}\n' for line in lines)
+
+    if build_dir in file.read_text(encoding='utf-8', errors='surrogateescape'):
+        replace(file, change)
 
 
 def relocate_finder(file, packages):
