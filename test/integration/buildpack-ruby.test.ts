@@ -14,8 +14,8 @@ jest.setTimeout(240_000);
 
 const SERVER = 'http://127.0.0.1:8000';
 
-function ruby(app: Files, network?: string): Promise<BuildContainer> {
-  return bench.build('ruby', app, network);
+function ruby(app: Files): Promise<BuildContainer> {
+  return bench.build('ruby', app);
 }
 
 interface Lock {
@@ -122,7 +122,7 @@ describe('an app that brings its gems along', () => {
     const app = await exampleApp('rack');
     const build = await ruby(app);
     await build.compiled();
-    await build.again({ ...app, 'Gemfile.lock': `${String(app['Gemfile.lock'])}` });
+    await build.again(app);
     expect(await build.compiled()).toMatch(/Using rack 2\.2/);
 
     await build.again(gemfiles({}));
@@ -274,8 +274,10 @@ task('db:migrate') { puts "migrating for #{ENV['RAILS_ENV']}" }
 describe('another version of Ruby', () => {
   // The image's own interpreter, which says that it is another version, packed the way Heroku packs.
   const mirror = `mkdir -p /tmp/mirror /tmp/ruby/bin && cd /tmp/ruby
-printf '#!/bin/sh\\nexec /usr/bin/ruby -r /tmp/version.rb "$@"\\n' > bin/ruby && chmod 755 bin/ruby
-echo 'Object.send(:remove_const, :RUBY_VERSION); RUBY_VERSION = "3.3.6"' > /tmp/version.rb
+printf '#!/bin/sh\\nexec /usr/bin/ruby -r "$(dirname "$0")/../version.rb" "$@"\\n' > bin/ruby
+printf '#!/bin/sh\\nexec "$(dirname "$0")/ruby" /usr/bin/bundle "$@"\\n' > bin/bundle
+chmod 755 bin/*
+echo 'Object.send(:remove_const, :RUBY_VERSION); RUBY_VERSION = "3.3.6"' > version.rb
 tar -czf /tmp/mirror/ruby-3.3.6.tgz . && cp /tmp/mirror/ruby-3.3.6.tgz /tmp/mirror/ruby-3.3.7.tgz`;
 
   it('is fetched, looked at, put into the slug, and cached', async () => {
@@ -284,15 +286,14 @@ tar -czf /tmp/mirror/ruby-3.3.6.tgz . && cp /tmp/mirror/ruby-3.3.6.tgz /tmp/mirr
     await build.run(mirror);
     await build.serve('/tmp/mirror', 8001);
     await build.config({ RUBY_BINARIES_URL: 'http://127.0.0.1:8001' });
-    // What Bundler says of it is not this test's: it runs on the image's Ruby.
-    const { output } = await build.compile();
-    expect(output).toContain('-----> Using Ruby version: ruby-3.3.6\n');
-    expect((await build.run(`${BUILD_DIR}/vendor/ruby-3.3.6/bin/ruby -e 'print RUBY_VERSION'`)).output).toBe(
-      '3.3.6',
+    expect(await build.compiled()).toContain('-----> Using Ruby version: ruby-3.3.6\n');
+    const dyno = await build.dyno();
+    expect(await dyno.run('command -v ruby; bundle exec ruby -e "puts RUBY_VERSION"')).toBe(
+      '/app/vendor/ruby-3.3.6/bin/ruby\n3.3.6',
     );
     await build.run('rm /tmp/mirror/ruby-3.3.6.tgz');
     await build.again(app);
-    expect((await build.compile()).output).toContain('-----> Using Ruby version: ruby-3.3.6\n');
+    expect(await build.compiled()).toContain('-----> Using Ruby version: ruby-3.3.6\n');
 
     await build.again(gemfiles({ ruby: '3.3.7' }));
     const wrong = await build.compile();

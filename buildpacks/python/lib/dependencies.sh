@@ -115,8 +115,7 @@ install_with_poetry() {
 
 # Poetry installs into the environment that is active.
 poetry_in_environment() {
-  VIRTUAL_ENV="$python_dir" POETRY_VIRTUALENVS_CREATE=$([[ $python_kind == stock ]] && echo true || echo false) \
-    "$poetry_command" "$@"
+  VIRTUAL_ENV="$python_dir" "$poetry_command" "$@"
 }
 
 install_with_uv() {

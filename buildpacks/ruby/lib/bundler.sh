@@ -21,12 +21,10 @@ install_bundler() {
 fetch_bundler() {
   local store="$cache_dir/ruby/bundler-$bundled_with-${gem_scope##*/}"
   if [[ ! -f $store/specifications/bundler-$bundled_with.gemspec ]]; then
-    rm -rf "$store"
-    timeout 120 "$ruby_command" -S gem install bundler --version "$bundled_with" --install-dir "$store" --no-document \
-      --clear-sources --source "${BUNDLE_MIRROR__ALL:-https://rubygems.org/}" --silent > /dev/null 2>&1 || {
-      rm -rf "$store"
-      return 1
-    }
+    rm -rf "$store" "$store.new"
+    timeout 120 "$ruby_command" -S gem install bundler --version "$bundled_with" --install-dir "$store.new" \
+      --no-document --clear-sources --source "${BUNDLE_MIRROR__ALL:-https://rubygems.org/}" > /dev/null 2>&1 || return 1
+    mv "$store.new" "$store"
   fi
   mkdir -p "$gem_dir"
   cp -a "$store/." "$gem_dir/"
@@ -85,6 +83,7 @@ make_relocatable() {
   rm -rf vendor/bundle/ruby/*/cache/*.gem
   # It chooses a version of Bundler by rules of its own.
   rm -f vendor/bundle/bin/bundle
+  hash -r
   # Left over from compiling extensions: logs, makefiles and objects.
   find vendor/bundle/ruby/*/extensions vendor/bundle/ruby/*/gems/*/ext vendor/bundle/ruby/*/bundler/gems/*/ext \
     \( -name gem_make.out -o -name mkmf.log -o -name Makefile -o -name '*.o' \) -type f -delete 2> /dev/null || true

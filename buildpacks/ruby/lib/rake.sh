@@ -47,14 +47,10 @@ run_rake() {
 }
 
 precompile_assets() {
-  local began=$SECONDS manifests=()
+  local began=$SECONDS
   has_rake_task assets:precompile || return 0
-  shopt -s nullglob
-  # Sprockets in its versions, and Propshaft.
-  manifests=(public/assets/.sprockets-manifest-*.json public/assets/manifest-*.json public/assets/manifest.yml public/assets/.manifest.json)
-  shopt -u nullglob
   header "Preparing app for Rails asset pipeline"
-  if ((${#manifests[@]} > 0)); then
+  if has_manifest; then
     line "Detected manifest file, assuming assets were compiled locally"
     return 0
   fi
@@ -66,6 +62,15 @@ precompile_assets() {
     run_rake assets:clean || fail "Cleaning assets failed." "The lines above say why."
   fi
   save_assets
+}
+
+# Of Sprockets in its versions, or of Propshaft.
+has_manifest() {
+  local file
+  for file in public/assets/{.sprockets-manifest-*.json,manifest-*.json,manifest.yml,.manifest.json}; do
+    [[ ! -f $file ]] || return 0
+  done
+  return 1
 }
 
 # Assets that did not change are then not compiled again.
