@@ -46,6 +46,10 @@ export class Paths {
   get releaseOutput(): string {
     return path.join(this.dataDir, 'release-output');
   }
+  /** Buildpacks fetched from elsewhere. */
+  get buildpacks(): string {
+    return path.join(this.dataDir, 'buildpacks');
+  }
   get work(): string {
     return path.join(this.dataDir, 'work');
   }
@@ -94,6 +98,7 @@ export class Paths {
       this.slugUploads,
       this.buildOutput,
       this.releaseOutput,
+      this.buildpacks,
       this.work,
       this.run,
       this.logs,

@@ -23,6 +23,11 @@ export interface Build {
   /** Where its source was fetched from; absent or null = from the app's own repository. */
   sourceBlob?: SourceBlob | null;
   buildpacks: readonly string[];
+  /**
+   * Of `buildpacks`, in their order: a commit, or `sha256:<hex>` of an archive or a folder. Empty until the build has
+   * succeeded.
+   */
+  buildpackRevisions: readonly string[];
   user: Actor;
   slugId: SlugId | null;
   releaseId: ReleaseId | null;

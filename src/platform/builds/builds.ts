@@ -1,8 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { BuildFailure } from '../../build/build-failure';
-import type { BuiltSlug } from '../../build/build-request';
+import type { BuildRequest, BuiltSlug } from '../../build/build-request';
 import type { Builder } from '../../build/builder';
-import { complaint, detail, heading, LineOutput } from '../../build/output';
+import { withoutSecrets } from '../../build/buildpacks';
+import { complaint, detail, heading, LineOutput, type BuildOutput } from '../../build/output';
 import type { Source } from '../../build/source';
 import type { FetchedSource, SourceFetcher } from '../../build/source-fetcher';
 import type { Actor } from '../../domain/account';
@@ -13,6 +14,7 @@ import { conflict, invalidParams, notFound, PlatformError } from '../../domain/e
 import { isUuid, type AppId, type BuildId, type SlugId } from '../../domain/ids';
 import type { Release } from '../../domain/release';
 import type { Slug } from '../../domain/slug';
+import type { StackName } from '../../domain/stack';
 import { EngineError } from '../../engine/engine';
 import { deferred, type Deferred } from '../../lib/deferred';
 import { sleep } from '../../lib/clock';
@@ -24,7 +26,9 @@ import { OutputFiles, type OpenOutput } from '../output-streams/output-files';
 import { Turns } from './turns';
 
 export interface BuildsOptions {
-  builder: Pick<Builder, 'build' | 'sweep' | 'purgeCache' | 'removeApp'>;
+  builder: Pick<Builder, 'sweep' | 'purgeCache' | 'removeApp'> & {
+    build: (request: BuildRequest, output: BuildOutput, signal: AbortSignal) => Promise<BuiltSlug>;
+  };
   releases: Pick<Releases, 'deploy'>;
   sources: Pick<SourceFetcher, 'fetch'>;
   /** Keeps what builds print. */
@@ -136,7 +140,8 @@ export class Builds implements AppResources {
       versionDescription: input.versionDescription,
       sourceBlob:
         input.source.kind === 'blob' ? { url: input.source.url, checksum: input.source.checksum } : null,
-      buildpacks: input.buildpacks ?? store.buildpackInstallations.get(app.id),
+      buildpacks: (input.buildpacks ?? store.buildpackInstallations.get(app.id)).map(withoutSecrets),
+      buildpackRevisions: [],
       user: { id: actor.id, email: actor.email },
       slugId: null,
       releaseId: null,
@@ -345,6 +350,7 @@ export class Builds implements AppResources {
           buildpacksGiven: job.input.buildpacks !== undefined,
           configVars,
           version: job.input.version ?? '',
+          previousStack: this.#previousStack(app),
         },
         { write: (chunk) => job.lines.raw(typeof chunk === 'string' ? Buffer.from(chunk) : chunk) },
         job.canceled.signal,
@@ -367,7 +373,8 @@ export class Builds implements AppResources {
       if (store.slugs.get(slugId) === undefined) await rm(built.archivePath, { force: true });
       throw error;
     }
-    logger.info('build succeeded', { app: app.name, build: job.build.id, ...built.timings });
+    const { buildpacks, timings } = built;
+    logger.info('build succeeded', { app: app.name, build: job.build.id, buildpacks, ...timings });
   }
 
   async #fetch(source: BlobSource, signal: AbortSignal): Promise<FetchedSource> {
@@ -396,6 +403,8 @@ export class Builds implements AppResources {
       createdAt: now,
       updatedAt: now,
     };
+    const names = built.buildpacks.map(({ name }) => name);
+    const buildpackRevisions = built.buildpacks.map(({ revision }) => revision);
     return store.transaction(() => {
       const isFirst = store.releases.of(app.id).every((release) => release.slugId === null);
       const notes = isFirst ? this.#applyFirstDeploy(app, built) : [];
@@ -406,12 +415,22 @@ export class Builds implements AppResources {
           store.buildpackInstallations.get(app.id).length === 0 &&
           !Object.hasOwn(store.configVars.get(app.id), 'BUILDPACK_URL')
         ) {
-          store.buildpackInstallations.replace(app.id, built.buildpacks);
+          store.buildpackInstallations.replace(app.id, names);
         }
-        this.#close(job.build, 'succeeded', { slugId, releaseId: made.id, buildpacks: built.buildpacks });
+        this.#close(job.build, 'succeeded', {
+          slugId,
+          releaseId: made.id,
+          buildpacks: names,
+          buildpackRevisions,
+        });
       });
       return { release, notes };
     });
+  }
+
+  #previousStack(app: App): StackName | null {
+    const succeeded = this.#context.store.builds.of(app.id).filter(({ status }) => status === 'succeeded');
+    return succeeded.at(-1)?.stack ?? null;
   }
 
   /** What bin/release asks for counts with an app's first deploy only (Dev Center "Buildpack API"). */
@@ -456,7 +475,21 @@ export class Builds implements AppResources {
     const failure = known?.message ?? `Internal error in build ${job.build.id}; the daemon's log says more.`;
     this.#close(job.build, 'failed', { failure });
     this.#logFailure(job.build);
-    await job.lines.lines(...(known?.lines ?? [complaint(failure)]), '', complaint('Push failed'));
+    await job.lines.lines(
+      ...(known?.lines ?? [complaint(failure)]),
+      '',
+      complaint('Push failed'),
+      ...this.#builtBefore(job.build),
+    );
+  }
+
+  /** Heroku's words where the same version has come to an end before. */
+  #builtBefore({ id, appId, version }: Build): string[] {
+    if (version === null) return [];
+    const isOne = this.#context.store.builds
+      .of(appId)
+      .some((other) => other.id !== id && other.version === version && other.status !== 'pending');
+    return isOne ? builtBefore(version) : [];
   }
 
   /** Of a build of an earlier run, for whoever looks at it later. */
@@ -493,4 +526,22 @@ export class Builds implements AppResources {
 
 function canceled(): BuildFailure {
   return new BuildFailure('canceled', 'The build was canceled.');
+}
+
+/** What Heroku adds to the failure of a version that it has built before, as seen in transcripts of pushes. */
+function builtBefore(version: string): string[] {
+  return [
+    '',
+    `## Warning - The same version of this code has already been built: ${version}`,
+    '',
+    `We have detected that you have triggered a build from source code with version ${version}`,
+    'at least twice. One common cause of this behavior is attempting to deploy code from a different branch.',
+    '',
+    'If you are developing on a branch and deploying via git you must run:',
+    '',
+    '    git push heroku <branchname>:main',
+    '',
+    'This article goes into details on the behavior:',
+    '  https://devcenter.heroku.com/articles/duplicate-build-version',
+  ].map((line) => (line === '' ? ' !' : ` ! ${line}`));
 }

@@ -36,7 +36,7 @@ describe('builds through the API', () => {
                     image: 'slug:1',
                     processTypes: { web: 'x' },
                     buildpackProvidedDescription: 'x',
-                    buildpacks: ['heroku/nodejs'],
+                    buildpacks: [{ name: 'heroku/nodejs', revision: 'sha256:00' }],
                     configVars: {},
                     addons: [],
                     timings: { containerMs: 1, sourceMs: 1, compileMs: 1, slugMs: 1, imageMs: 1 },

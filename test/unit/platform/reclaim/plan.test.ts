@@ -67,6 +67,7 @@ function aBuild(number: number, more: Partial<Build> = {}): Build {
     version: null,
     versionDescription: null,
     buildpacks: [],
+    buildpackRevisions: [],
     user: USER,
     slugId: null,
     releaseId: null,
