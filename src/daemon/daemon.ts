@@ -401,6 +401,7 @@ export class Daemon {
       { name: 'git repositories', start: () => repositories.sweep() },
       { name: 'git hooks', start: () => receiver.start(), stop: () => receiver.stop() },
       { name: 'sources', start: () => sources.start() },
+      { name: 'slugs', start: () => slugs.start() },
       { name: 'builds', start: () => builds.start() },
       { name: 'git', stop: () => git.stop() },
       { name: 'certificates', start: () => certificates.start(), stop: () => certificates.stop() },

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { BuildFailure } from '../../build/build-failure';
 import type { SlugImages } from '../../build/slug-images';
@@ -16,7 +16,14 @@ import type { SlugUpload } from '../../domain/slug-upload';
 import { isStackName, STACK_IDS, STACK_NAMES, type StackName } from '../../domain/stack';
 import { EngineError } from '../../engine/engine';
 import type { AppResources } from '../apps/apps';
-import { openBlob, receiveBlob, type BlobLimits, type OpenBlob, type Upload } from '../blobs/blob-file';
+import {
+  openBlob,
+  PARTIAL_SUFFIX,
+  receiveBlob,
+  type BlobLimits,
+  type OpenBlob,
+  type Upload,
+} from '../blobs/blob-file';
 import type { BlobUrls } from '../blobs/blob-urls';
 import { record, type PlatformContext } from '../context';
 import type { Releases } from '../releases/releases';
@@ -60,6 +67,15 @@ export class Slugs implements AppResources {
   constructor(context: PlatformContext, options: SlugsOptions) {
     this.#context = context;
     this.#options = options;
+  }
+
+  /** Removes what an earlier run of the daemon left half done. */
+  async start(): Promise<void> {
+    const { uploadsDir } = this.#options;
+    await mkdir(uploadsDir, { recursive: true, mode: 0o700 });
+    const names = await readdir(uploadsDir, { recursive: true });
+    const unfinished = names.filter((name) => name.endsWith(PARTIAL_SUFFIX));
+    await Promise.all(unfinished.map((name) => rm(path.join(uploadsDir, name), { force: true })));
   }
 
   find(app: App, id: string): Slug | SlugUpload {
