@@ -59,6 +59,7 @@ unreachable_host() {
   host="$(sed -nE \
     -e 's/.*lookup ([A-Za-z0-9.-]+)( on [^ ]+)?: .*/\1/p' \
     -e 's/.*dial tcp ([0-9A-Za-z.:-]+): .*/\1/p' \
+    -e 's/.*curl error [0-9]+ while downloading [a-z]+:\/\/([A-Za-z0-9.-]+).*/\1/p' \
     -e 's/.*Could not resolve host: ([A-Za-z0-9.-]+).*/\1/p' \
     -e 's/.*Failed to connect to ([A-Za-z0-9.-]+) .*/\1/p' \
     -e 's/.*Unknown host ([A-Za-z0-9.-]+).*/\1/p' \
