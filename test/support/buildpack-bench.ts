@@ -55,7 +55,7 @@ export class BuildpackBench {
   async build(buildpacks: string | readonly string[], app: Files, network = 'none'): Promise<Build> {
     const engine = this.#engine;
     const id = await engine.create({
-      ...this.#spec(['/bin/sleep', '900'], network),
+      ...this.#spec(['/bin/sleep', '1800'], network),
       image: this.#images.build,
     });
     const build = new Build(engine, id, (command, options) => this.#dyno(id, command, options));
@@ -154,7 +154,7 @@ export class Build {
 
   async run(script: string): Promise<Outcome> {
     const result = await this.engine.exec(this.id, ['/bin/bash', '-c', `{ ${script}\n} 2>&1`], {
-      timeoutMs: 300_000,
+      timeoutMs: 600_000,
     });
     return { exitCode: result.exitCode, output: result.stdout };
   }
