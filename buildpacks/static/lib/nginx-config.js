@@ -306,12 +306,14 @@ function proxy({ prefix, url }) {
     `    location ^~ ${quote(prefix)} {`,
     // In a variable, so that the name is looked up when it is asked for: nginx would not start without an answer.
     `      resolver ${resolvers()} valid=30s ipv6=off;`,
+    '      resolver_timeout 5s;',
     `      set $origin ${quote(origin)};`,
     `      rewrite ${regex(`^${expression(prefix)}(.*)$`).replace('"~', '"')} ${quote(`${base}/`)}$1 break;`.replace(
       '"$1 ',
       '$1" ',
     ),
     '      proxy_pass $origin;',
+    '      proxy_connect_timeout 10s;',
     '      proxy_http_version 1.1;',
     `      proxy_set_header Host ${quote(url.host)};`,
     '      proxy_set_header Connection "";',
