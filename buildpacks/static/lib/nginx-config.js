@@ -165,9 +165,9 @@ function expression(pattern) {
     .join('');
 }
 
-/** A regular expression between quotes: dollars stay what they are there. */
-function regex(source) {
-  return `"~${source.replace(/[\\"]/g, '\\$&')}"`;
+/** A regular expression: dollars stay what they are there. */
+function quoteRegex(source, mark = '') {
+  return `"${mark}${source.replace(/[\\"]/g, '\\$&')}"`;
 }
 
 function configuration(site) {
@@ -225,7 +225,7 @@ function configuration(site) {
     ...canonical(site),
     ...headerNames(site.headers).map(([name, variable]) => `    add_header ${name} ${variable} always;`),
     ...site.redirects.flatMap(({ pattern, url, status }) => [
-      `    if ($request_path ~ ${regex(`^${expression(pattern)}/?$`).replace('"~', '"')}) { return ${status} ${quote(url)}; }`,
+      `    if ($request_path ~ ${quoteRegex(`^${expression(pattern)}/?$`)}) { return ${status} ${quote(url)}; }`,
     ]),
     ...(site.errorPage === undefined ? [] : [`    error_page 404 ${quote(site.errorPage)};`]),
     // Hidden files are none of the site's, but for those that are meant to be found there (RFC 8615).
@@ -249,7 +249,7 @@ function map(variable, source, fallback, choices) {
   return [
     `  map ${source} ${variable} {`,
     `    default ${fallback};`,
-    ...choices.map(([pattern, value]) => `    ${regex(pattern)} ${quote(value)};`),
+    ...choices.map(([pattern, value]) => `    ${quoteRegex(pattern, '~')} ${quote(value)};`),
     '  }',
   ];
 }
@@ -308,10 +308,7 @@ function proxy({ prefix, url }) {
     `      resolver ${resolvers()} valid=30s ipv6=off;`,
     '      resolver_timeout 5s;',
     `      set $origin ${quote(origin)};`,
-    `      rewrite ${regex(`^${expression(prefix)}(.*)$`).replace('"~', '"')} ${quote(`${base}/`)}$1 break;`.replace(
-      '"$1 ',
-      '$1" ',
-    ),
+    `      rewrite ${quoteRegex(`^${expression(prefix)}(.*)$`)} ${quote(`${base}/`).slice(0, -1)}$1" break;`,
     '      proxy_pass $origin;',
     '      proxy_connect_timeout 10s;',
     '      proxy_http_version 1.1;',
