@@ -1,6 +1,6 @@
-import { BuildpackBench, example } from '../support/buildpack-bench';
+import { SlugBench, example } from '../support/slug-bench';
 
-const bench = new BuildpackBench();
+const bench = new SlugBench();
 
 beforeAll(() => bench.start(), 10 * 60_000);
 afterEach(() => bench.clear(), 60_000);

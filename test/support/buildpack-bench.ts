@@ -1,244 +1,225 @@
 import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import { pack } from 'tar-stream';
 import { parse } from 'yaml';
 import { readRecipe } from '../../src/build/recipe';
+import type { StackImages } from '../../src/build/stack-images';
 import type { DockerEngine } from '../../src/engine/docker-engine';
-import type { ContainerId, ContainerSpec } from '../../src/engine/engine';
-import { trustedEnvironment, trustMounts } from '../../src/engine/trust';
+import type { ContainerId, Mount } from '../../src/engine/engine';
 import { caBundlePath, PROJECT_DIR, realEngine, realStackImages } from './stack';
 
-const DYNO = { uid: 10001, gid: 10001 };
-const PORT = 5000;
-const UP_TIMEOUT_MS = 60_000;
-
-/** Path → content; paths are relative to the app's folder. */
-export type Files = Readonly<Record<string, string>>;
-
-export interface Outcome {
+export type Files = Readonly<Record<string, string | Buffer>>;
+export interface Result {
   exitCode: number;
-  /** Both streams as they came. */
   output: string;
 }
 
-export interface Answer {
-  status: number;
-  headers: string;
-  body: string;
-}
+const DYNO = { uid: 10001, gid: 10001 };
 
-export async function example(name: string): Promise<Files> {
-  const files = await readRecipe(path.join(PROJECT_DIR, 'examples', name));
-  return Object.fromEntries(files.map((file) => [file.path, file.content.toString('utf8')]));
-}
+/** Where the app is while it is built: Heroku's form, and not the folder in which it runs. */
+export const BUILD_DIR = '/tmp/build_5f3a9c2e';
 
-/** Runs bundled buildpacks in build containers and what they make in dynos, without a daemon. */
+/**
+ * Runs a bundled buildpack as a build does, without a daemon: its scripts in a build container as user dyno, and then
+ * what came of it in a dyno's container, where neither build folder nor cache exist.
+ */
 export class BuildpackBench {
+  static async open(): Promise<BuildpackBench> {
+    const engine = await realEngine();
+    return new BuildpackBench(engine, (await realStackImages(engine))['heroku-24']);
+  }
+
   readonly #labels = { 'dynodock.test-run': randomUUID().slice(0, 8) };
-  #engine!: DockerEngine;
-  #images!: { build: string; run: string };
 
-  async start(): Promise<void> {
-    this.#engine = await realEngine();
-    this.#images = (await realStackImages(this.#engine))['heroku-24'];
-  }
+  private constructor(
+    readonly engine: DockerEngine,
+    private readonly images: StackImages['heroku-24'],
+  ) {}
 
-  /** Removes every container of it. */
+  /** Removes all containers of this bench. */
   async clear(): Promise<void> {
-    const containers = await this.#engine.list(this.#labels);
-    await Promise.all(containers.map(({ id }) => this.#engine.remove(id)));
+    for (const container of await this.engine.list(this.#labels)) await this.engine.remove(container.id);
   }
 
-  /** Without a network unless it says which: what a test needs of one is to be seen in it. */
-  async build(buildpacks: string | readonly string[], app: Files, network = 'none'): Promise<Build> {
-    const engine = this.#engine;
-    const id = await engine.create({
-      ...this.#spec(['/bin/sleep', '1800'], network),
-      image: this.#images.build,
-    });
-    const build = new Build(engine, id, (command, options) => this.#dyno(id, command, options));
-    for (const buildpack of [buildpacks].flat()) {
-      const scripts = await readRecipe(path.join(PROJECT_DIR, 'buildpacks', buildpack));
-      const files = scripts.map((file) => [file.path, file.content.toString('utf8')] as const);
-      await build.put(`/tmp/buildpacks/${buildpack}`, Object.fromEntries(files));
-    }
-    await build.put('/tmp/env', {});
-    await build.put(BUILD_DIR, app);
-    await engine.start(id);
-    return build;
+  /** Without `network` a container has none but its own loopback. */
+  async build(buildpack: string, app: Files, network = 'none'): Promise<BuildContainer> {
+    const id = await this.#start(this.images.build, network);
+    const container = new BuildContainer(this, id);
+    const scripts = await readRecipe(path.join(PROJECT_DIR, 'buildpacks', buildpack));
+    await container.put(
+      '/tmp',
+      Object.fromEntries(scripts.map((file) => [`buildpack/${file.path}`, file.content])),
+    );
+    await container.run(`mkdir ${BUILD_DIR}`);
+    await container.change(app);
+    return container;
   }
 
-  /** The slug of a build as a dyno of the run image, which has no network besides its own loopback. */
-  async #dyno(build: ContainerId, command: string, options: DynoOptions): Promise<Dyno> {
-    const engine = this.#engine;
-    const id = await engine.create({
-      ...this.#spec(['/usr/local/bin/dyno-launch', command], 'none'),
-      image: this.#images.run,
-      env: { PORT: String(PORT), DYNO: 'web.1', ...trustedEnvironment(caBundlePath), ...options.env },
-      limits: { memoryBytes: (options.memoryMb ?? 512) * 1024 * 1024 },
-    });
-    const tar = [
-      'tar',
-      '--create',
-      '--owner=10001',
-      '--group=10001',
-      '--numeric-owner',
-      '-C',
-      BUILD_DIR,
-      '.',
-    ];
-    const slug = await engine.execAttached(build, tar, { terminal: null });
-    slug.stderr.resume();
-    await engine.putArchive(id, '/app', slug.stdout);
-    await engine.start(id);
-    return new Dyno(engine, id);
+  async dyno(slug: Readable): Promise<DynoContainer> {
+    const id = await this.#start(this.images.run, 'none');
+    await this.engine.putArchive(id, '/', slug);
+    return new DynoContainer(this.engine, id);
   }
 
-  #spec(command: readonly string[], network: string): Omit<ContainerSpec, 'image'> {
-    return {
+  async #start(image: string, network: string): Promise<ContainerId> {
+    const mounts: Mount[] =
+      caBundlePath === undefined
+        ? []
+        : [
+            {
+              kind: 'bind',
+              source: caBundlePath,
+              target: '/etc/ssl/certs/ca-certificates.crt',
+              readOnly: true,
+            },
+          ];
+    const id = await this.engine.create({
       name: `dynodock-test-${randomUUID()}`,
-      command,
-      env: trustedEnvironment(caBundlePath),
+      image,
+      command: ['/bin/sleep', '900'],
+      env: {},
       labels: this.#labels,
-      user: `${DYNO.uid}:${DYNO.gid}`,
       network,
       init: true,
-      mounts: trustMounts(caBundlePath),
-    };
+      mounts,
+    });
+    await this.engine.start(id);
+    return id;
   }
 }
 
-export interface DynoOptions {
-  env?: Readonly<Record<string, string>>;
-  memoryMb?: number;
-}
-
-export const BUILD_DIR = '/tmp/build_a1b2c3';
-
-/** Calls buildpacks' scripts one after another, as user dyno, with a cache that lasts as long as the container. */
-export class Build {
+class BuildContainer {
   constructor(
-    private readonly engine: DockerEngine,
+    private readonly bench: BuildpackBench,
     private readonly id: ContainerId,
-    private readonly makeDyno: (command: string, options: DynoOptions) => Promise<Dyno>,
   ) {}
 
-  async put(directory: string, files: Files): Promise<void> {
+  put(directory: string, files: Files): Promise<void> {
     const tar = pack();
-    const at = directory.slice(1);
     const folders = new Set<string>();
-    for (const name of [`${at}/`, ...Object.keys(files).map((file) => `${at}/${file}`)]) {
+    for (const name of Object.keys(files)) {
       const parts = name.split('/').slice(0, -1);
-      // The image's own /tmp keeps its mode.
-      for (let depth = 2; depth <= parts.length; depth++) folders.add(parts.slice(0, depth).join('/'));
+      parts.forEach((_, index) => folders.add(parts.slice(0, index + 1).join('/')));
     }
     for (const name of folders) tar.entry({ name, type: 'directory', mode: 0o755, ...DYNO });
-    for (const [name, content] of Object.entries(files)) {
-      const mode = /(^|\/)bin\/[^/]+$/.test(name) || content.startsWith('#!') ? 0o755 : 0o644;
-      tar.entry({ name: `${at}/${name}`, mode, ...DYNO }, content);
-    }
+    for (const [name, content] of Object.entries(files)) tar.entry({ name, mode: 0o755, ...DYNO }, content);
     tar.finalize();
-    await this.engine.putArchive(this.id, '/', tar as unknown as Readable);
+    return this.bench.engine.putArchive(this.id, directory, tar as unknown as Readable);
   }
 
-  /** Files of the app itself. */
-  async change(files: Files): Promise<void> {
-    await this.put(BUILD_DIR, files);
+  /** Further files of the app, or changed ones. */
+  change(files: Files): Promise<void> {
+    return this.put(BUILD_DIR, files);
   }
 
-  async configVars(vars: Files): Promise<void> {
-    await this.put('/tmp/env', vars);
+  async config(vars: Readonly<Record<string, string>>): Promise<void> {
+    await this.put('/tmp', prefixed('env', vars));
   }
 
-  async run(script: string): Promise<Outcome> {
-    const result = await this.engine.exec(this.id, ['/bin/bash', '-c', `{ ${script}\n} 2>&1`], {
-      timeoutMs: 600_000,
-    });
-    return { exitCode: result.exitCode, output: result.stdout };
+  run(script: string): Promise<Result> {
+    return runIn(this.bench.engine, this.id, script);
   }
 
-  detect(buildpack: string): Promise<Outcome> {
-    return this.run(`/tmp/buildpacks/${buildpack}/bin/detect ${BUILD_DIR}`);
+  /** What serves `directory` inside this container, at 127.0.0.1. */
+  async serve(directory: string, port: number): Promise<void> {
+    const server = `python3 -m http.server --bind 127.0.0.1 --directory ${directory} ${port}`;
+    const { exitCode, output } = await this.run(
+      `(${server} > /tmp/server-${port}.log 2>&1 &)
+       for attempt in {1..100}; do curl -fsS -o /tmp/probe http://127.0.0.1:${port}/ && exit 0; sleep 0.1; done; exit 1`,
+    );
+    if (exitCode !== 0) throw new Error(`nothing serves ${directory}: ${output}`);
   }
 
-  compile(buildpack: string): Promise<Outcome> {
+  detect(): Promise<Result> {
+    return this.run(`/tmp/buildpack/bin/detect ${BUILD_DIR}`);
+  }
+
+  compile(script = 'compile'): Promise<Result> {
     return this.run(
-      `export SOURCE_VERSION=cafe12; cd ${BUILD_DIR} && /tmp/buildpacks/${buildpack}/bin/compile ${BUILD_DIR} /cache/data /tmp/env`,
+      `mkdir -p /tmp/env; STACK=heroku-24 /tmp/buildpack/bin/${script} ${BUILD_DIR} /cache /tmp/env`,
     );
   }
 
-  /** test-compile and test, one after the other. */
-  test(buildpack: string): Promise<Outcome> {
-    const bin = `/tmp/buildpacks/${buildpack}/bin`;
-    return this.run(
-      `${bin}/test-compile ${BUILD_DIR} /cache/data /tmp/env && ${bin}/test ${BUILD_DIR} /tmp/env`,
-    );
+  /** Compiles and says what was printed if that failed. */
+  async compiled(script = 'compile'): Promise<string> {
+    const { exitCode, output } = await this.compile(script);
+    if (exitCode !== 0) throw new Error(`bin/${script} failed:\n${output}`);
+    return output;
   }
 
-  /** What a release would have for process types by default. */
-  async defaultProcessTypes(buildpack: string): Promise<unknown> {
-    const { exitCode, output } = await this.run(`/tmp/buildpacks/${buildpack}/bin/release ${BUILD_DIR}`);
+  /** As the next build finds it: the app's own files, and the cache. */
+  async again(app: Files): Promise<void> {
+    await this.run(`rm -rf ${BUILD_DIR} && mkdir ${BUILD_DIR}`);
+    await this.change(app);
+  }
+
+  async release(): Promise<unknown> {
+    const { exitCode, output } = await this.run(`/tmp/buildpack/bin/release ${BUILD_DIR}`);
     if (exitCode !== 0) throw new Error(`bin/release failed: ${output}`);
-    return (parse(output) as { default_process_types?: unknown }).default_process_types;
+    return parse(output);
   }
 
-  /** Detects, compiles and starts what the buildpack or the Procfile calls `web`. Fails with the build's output. */
-  dyno(command: string, options: DynoOptions = {}): Promise<Dyno> {
-    return this.makeDyno(command, options);
+  /** Starts a dyno's container with the app as it was built, packed the way builds pack it. */
+  async dyno(): Promise<DynoContainer> {
+    const tar = ['tar', '--create', '--owner=10001', '--group=10001', '--mtime=@1700000000'];
+    const command = await this.bench.engine.execAttached(
+      this.id,
+      [...tar, '--transform=flags=rhS;s,^\\.,app,', `--directory=${BUILD_DIR}`, '.'],
+      { terminal: null },
+    );
+    command.stderr.resume();
+    return this.bench.dyno(command.stdout);
   }
 }
 
-export class Dyno {
+export class DynoContainer {
   constructor(
     private readonly engine: DockerEngine,
     private readonly id: ContainerId,
   ) {}
 
-  /** Asks again until somebody listens. Fails with the dyno's log when it ends or none does for a minute. */
-  async get(pathname: string, options: { headers?: readonly string[]; data?: string } = {}): Promise<Answer> {
-    const headers = (options.headers ?? []).flatMap((header) => ['-H', header]);
-    const data = options.data === undefined ? [] : ['--data', options.data];
-    const url = `http://127.0.0.1:${PORT}${pathname}`;
-    const deadline = Date.now() + UP_TIMEOUT_MS;
-    for (;;) {
-      const { state } = await this.engine.inspect(this.id);
-      if (state !== 'running') throw new Error(`The dyno is ${state}:\n${await this.log()}`);
-      const argv = ['curl', '-sS', '-i', '--path-as-is', '--max-time', '30', ...headers, ...data, url];
-      const result = await this.engine.exec(this.id, argv).catch(() => undefined);
-      if (result?.exitCode === 0) return anAnswer(result.stdout);
-      if (Date.now() > deadline) throw new Error(`${result?.stderr ?? ''}\n${await this.log()}`);
-      await sleep(200);
-    }
+  /** A command as `heroku run` runs it. */
+  async run(command: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
+    const argv = ['/usr/local/bin/dyno-launch', `{ ${command}\n} 2>&1`];
+    const result = await this.engine.exec(this.id, argv, { env, timeoutMs: 60_000 });
+    return result.stdout.trim();
   }
 
-  async run(script: string): Promise<string> {
-    const { stdout } = await this.engine.exec(this.id, ['/bin/bash', '-c', `{ ${script}\n} 2>&1`]);
-    return stdout.trim();
-  }
-
-  async log(): Promise<string> {
-    let text = '';
-    for await (const line of this.engine.logs(this.id, { follow: false })) text += `${line.text}\n`;
-    return text;
-  }
-
-  /** SIGTERM; answers the exit code, 137 if that did not end it. */
-  async stop(): Promise<number> {
-    await this.engine.stop(this.id, { timeoutMs: 30_000 });
-    return (await this.engine.wait(this.id)).exitCode;
-  }
-
-  /** For commands that end by themselves: what they printed. */
-  async output(): Promise<string> {
-    await this.engine.wait(this.id, { signal: AbortSignal.timeout(UP_TIMEOUT_MS) });
-    return (await this.log()).trim();
+  /** Starts a web process and answers what it says at `path`. */
+  async web(command: string, requestPath = '/', env: Readonly<Record<string, string>> = {}): Promise<string> {
+    const argv = ['/bin/sh', '-c', `setsid /usr/local/bin/dyno-launch "$0" > /tmp/web.log 2>&1 &`, command];
+    await this.engine.exec(this.id, argv, { env: { PORT: '5000', ...env } });
+    const result = await runIn(
+      this.engine,
+      this.id,
+      `for attempt in {1..300}; do
+         curl --silent --output /tmp/answer 'http://127.0.0.1:5000${requestPath}' && cat /tmp/answer && exit 0
+         sleep 0.1
+       done; cat /tmp/web.log; exit 1`,
+    );
+    if (result.exitCode !== 0) throw new Error(`the web process did not answer:\n${result.output}`);
+    return result.output;
   }
 }
 
-function anAnswer(text: string): Answer {
-  const end = text.indexOf('\r\n\r\n');
-  const headers = text.slice(0, end);
-  return { status: Number(headers.split(' ')[1]), headers, body: text.slice(end + 4) };
+async function runIn(engine: DockerEngine, id: ContainerId, script: string): Promise<Result> {
+  const result = await engine.exec(id, ['/bin/bash', '-c', `{ ${script}\n} 2>&1`], { timeoutMs: 240_000 });
+  return { exitCode: result.exitCode, output: result.stdout };
+}
+
+function prefixed(folder: string, files: Files): Files {
+  return Object.fromEntries(Object.entries(files).map(([name, content]) => [`${folder}/${name}`, content]));
+}
+
+/** All files of an app of examples/. */
+export async function exampleApp(name: string): Promise<Files> {
+  const files = await readRecipe(path.join(PROJECT_DIR, 'examples', name));
+  return Object.fromEntries(files.map((file) => [file.path, file.content]));
+}
+
+/** A script of test/support that runs inside a build container. */
+export function supportScript(name: string): Promise<string> {
+  return readFile(path.join(PROJECT_DIR, 'test/support', name), 'utf8');
 }
