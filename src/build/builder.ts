@@ -254,13 +254,14 @@ export class Builder {
       await engine.start(id);
       const compiled = await this.#follow(id, attachment, request, target, output, signal);
       const archivedAt = clock.now().getTime();
-      const { checksum } = compiled.archive;
-      const image = await this.slugImages.make({ ...request, checksum }, target.layerPath);
+      const { checksum, size, layer } = compiled.archive;
+      const image = await this.slugImages.make({ ...request, checksum }, target.layerPath, layer);
       signal.throwIfAborted();
       await keepSlug(target);
-      await output.lines(detail(`Done: ${formatSize(compiled.archive.size)}`));
+      await output.lines(detail(`Done: ${formatSize(size)}`));
       return {
-        ...compiled.archive,
+        checksum,
+        size,
         archivePath: target.archivePath,
         image,
         processTypes: compiled.processTypes,
