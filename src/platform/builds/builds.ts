@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { BuildFailure } from '../../build/build-failure';
-import type { Builder, BuiltSlug } from '../../build/builder';
+import type { BuiltSlug } from '../../build/build-request';
+import type { Builder } from '../../build/builder';
 import { complaint, detail, heading, LineOutput } from '../../build/output';
 import type { Source } from '../../build/source';
 import type { Actor } from '../../domain/account';

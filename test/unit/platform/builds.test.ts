@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { BuildFailure } from '../../../src/build/build-failure';
-import type { BuildRequest, BuiltSlug } from '../../../src/build/builder';
+import type { BuildRequest, BuiltSlug } from '../../../src/build/build-request';
 import type { BuildOutput } from '../../../src/build/output';
 import type { Account } from '../../../src/domain/account';
 import type { App } from '../../../src/domain/app';
