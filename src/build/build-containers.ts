@@ -6,7 +6,7 @@ import { trustedEnvironment, trustMounts } from '../engine/trust';
 import type { Logger } from '../lib/logger';
 import { buildDirName, shortHash, TOOLS } from './build-files';
 import type { BuildRequest } from './build-request';
-import { DYNO_UID } from './source';
+import { DYNO_UID } from './tar-entry';
 
 export interface BuildContainersOptions {
   engine: ContainerEngine;

@@ -6,7 +6,8 @@ import { pack as createPack, type Pack } from 'tar-stream';
 import { BuildFailure } from './build-failure';
 import type { BuildRequest } from './build-request';
 import type { BuildpackSource } from './buildpacks';
-import { appendDirectory, appendEntry, appendSource, DYNO_UID } from './source';
+import { appendDirectory, appendSource } from './source';
+import { appendEntry, DYNO_UID } from './tar-entry';
 
 const RUNNER_PATH = path.join(__dirname, 'runner.sh');
 /** Below /tmp of the build container. */

@@ -5,10 +5,12 @@ import { extract, type Pack } from 'tar-stream';
 import { GIT_OPTIONS, gitEnvironment } from '../lib/git';
 import { killGroup, run, spawnGroup } from '../lib/process';
 import { BuildFailure } from './build-failure';
+import { appendDirectorySource, type DirectorySource } from './directory-source';
+import { appendEntry, DYNO_UID, type AppendedSource } from './tar-entry';
 import { parseSlugIgnore, type SlugIgnore } from './slug-ignore';
 
 /** What a slug is made of. A kind for each way in which it comes. */
-export type Source = GitSource;
+export type Source = GitSource | DirectorySource;
 
 /** A commit in a git repository on this machine. */
 export interface GitSource {
@@ -24,16 +26,7 @@ export interface GitSource {
   time: Date;
 }
 
-/** Owner of everything in a build container: user `dyno` of the stack images. */
-export const DYNO_UID = 10001;
-
 const GIT_TIMEOUT_MS = 60_000;
-
-export interface AppendedSource {
-  /** Files that `.slugignore` left out. */
-  ignored: number;
-  warnings: string[];
-}
 
 /** Appends the source's files to `pack` below `folder`. Throws BuildFailure if it can't be read. */
 export function appendSource(
@@ -42,7 +35,12 @@ export function appendSource(
   source: Source,
   signal: AbortSignal,
 ): Promise<AppendedSource> {
-  return appendGitSource(pack, folder, source, signal);
+  switch (source.kind) {
+    case 'git':
+      return appendGitSource(pack, folder, source, signal);
+    case 'directory':
+      return appendDirectorySource(pack, folder, source, signal);
+  }
 }
 
 /**
@@ -193,17 +191,6 @@ export async function appendDirectory(pack: Pack, folder: string, directory: str
       await appendEntry(pack, { name, mode: mode & 0o777, ...owner }, await readFile(source));
     }
   }
-}
-
-/** Resolves once the entry has been taken, so that a slow reader holds the writer up. */
-export function appendEntry(
-  pack: Pack,
-  header: Parameters<Pack['entry']>[0],
-  content: Buffer | string = '',
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    pack.entry(header, content, (error) => (error ? reject(error) : resolve()));
-  });
 }
 
 function firstLine(text: string): string {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Dirent } from 'node:fs';
 import { lstat, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -19,6 +20,16 @@ export interface StorageOptions {
   /** `<app id>/<build id>.txt` */
   outputDir: string;
   workDir: string;
+}
+
+const FOLDER_BUILDS = '-folders';
+
+/**
+ * In place of an installation's id on what `dynodock build` makes, which no daemon looks after. It keeps nothing from
+ * being removed either: an image that a build wants is made again.
+ */
+export function folderBuildsId(dataDir: string): string {
+  return `${createHash('sha256').update(dataDir).digest('hex').slice(0, 8)}${FOLDER_BUILDS}`;
 }
 
 interface StoredImage {
@@ -170,7 +181,7 @@ export class Storage {
       ...containers,
     ];
     const ids = found.flatMap(({ labels }) => labels[INSTALLATION_LABEL] ?? []);
-    return new Set(ids.filter((id) => id !== installationId));
+    return new Set(ids.filter((id) => id !== installationId && !id.endsWith(FOLDER_BUILDS)));
   }
 }
 

@@ -49,6 +49,7 @@ import { bundledBuildpacks } from './bundled-buildpacks';
 import type { Config } from './config';
 import { describeTakenPort } from './doctor';
 import { connectEngine, copyTrustBundle, ensureNetwork } from './engine-setup';
+import { BUILD_PIDS } from './folder-build';
 import { prepareImages } from './images';
 import { ownPidNamespace, removeInstance, writeInstance } from './instance';
 import { LocalAuthority } from './local-authority';
@@ -82,7 +83,6 @@ const RECONCILED_AT_ONCE = 4;
 const PUBLISHED_PORT_SETTLE_MS = 50;
 /** Most apps that crash at boot do so within this. */
 const DEPLOY_PATIENCE_MS = 3_000;
-const BUILD_PIDS = 4096;
 const ROUTER_READY_MS = 15_000;
 
 /** The whole platform but for the router: builds its parts, starts them in order and stops them in reverse. */
