@@ -136,6 +136,10 @@ function buildProgram(): Command {
     .option('--env-file <file>', 'config vars of the build, a KEY=VALUE per line')
     .option('-t, --tag <reference>', 'of the image (dynodock/build:<name of the folder>)')
     .option('-s, --stack <name>', 'heroku-24, or heroku-22')
+    .option(
+      '--test',
+      'run the tests (bin/test-compile and bin/test) in place of a build; exits with their status',
+    )
     .action(async (folder: string, given: BuildArguments) => build(folder, given));
 
   program
@@ -327,7 +331,7 @@ async function build(folder: string, given: BuildArguments): Promise<void> {
   const calledOff = new AbortController();
   const forget = onEndSignal(logger, () => calledOff.abort());
   try {
-    const { lines } = await buildFolder(options, {
+    const { exitCode, lines } = await buildFolder(options, {
       config,
       paths,
       packageDir: PACKAGE_DIR,
@@ -337,6 +341,7 @@ async function build(folder: string, given: BuildArguments): Promise<void> {
       signal: calledOff.signal,
     });
     printLines('', ...lines);
+    process.exitCode = exitCode;
   } finally {
     forget();
   }

@@ -5,7 +5,8 @@ import { APP_LABEL, APP_NAME_LABEL, BUILD_LABEL, ownedLabels } from '../engine/l
 import { trustedEnvironment, trustMounts } from '../engine/trust';
 import type { Logger } from '../lib/logger';
 import { buildDirName, shortHash, TOOLS } from './build-files';
-import type { BuildRequest } from './build-request';
+import type { RunnerMode } from './buildpack-choice';
+import type { BuildRequest, TestRequest } from './build-request';
 import { DYNO_UID } from './tar-entry';
 
 export interface BuildContainersOptions {
@@ -36,14 +37,15 @@ export class BuildContainers {
     this.#active.add(buildId);
   }
 
-  async create(request: BuildRequest, mode: RunnerMode): Promise<ContainerId> {
+  async create(request: BuildRequest | TestRequest, choice: RunnerMode): Promise<ContainerId> {
     const { engine, installationId, caBundlePath } = this.#options;
     const cache = this.#cacheVolume(request.appId);
     await engine.ensureVolume(cache, ownedLabels(installationId, 'cache', { [APP_LABEL]: request.appId }));
     const mounts: Mount[] = [{ kind: 'volume', source: cache, target: '/cache', readOnly: false }];
     mounts.push(...trustMounts(caBundlePath));
     const mtime = String(Math.floor(request.source.time.getTime() / 1000));
-    const command = [`/tmp/${TOOLS}/runner.sh`, mode, `/tmp/${buildDirName(request)}`, mtime];
+    const mode = request.mode ?? 'build';
+    const command = [`/tmp/${TOOLS}/runner.sh`, choice, mode, `/tmp/${buildDirName(request)}`, mtime];
     return engine.create({
       name: `dynodock-build-${request.buildId}`,
       image: this.#options.imagesFor(request.stack).build,
@@ -111,11 +113,8 @@ export class BuildContainers {
   }
 }
 
-/** `detect`: the first buildpack that applies; `listed`: all of them, in order. */
-export type RunnerMode = 'detect' | 'listed';
-
 /** Dev Center "Buildpack API": config vars are not among them, they are files in ENV_DIR. */
-function buildEnvironment(request: BuildRequest): Record<string, string> {
+function buildEnvironment(request: BuildRequest | TestRequest): Record<string, string> {
   const number = 1000 + (Number.parseInt(shortHash(request.buildId, 8), 16) % 9000);
   return {
     STACK: request.stack,

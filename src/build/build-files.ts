@@ -3,16 +3,16 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { pack as createPack, type Pack } from 'tar-stream';
-import { BuildFailure } from './build-failure';
-import type { BuildRequest } from './build-request';
-import type { BuildpackSource } from './buildpacks';
-import { appendDirectory, appendSource } from './source';
+import type { BuildRequest, TestRequest } from './build-request';
+import { ArchiveError, type UnpackBudget } from './archive-copy';
+import { unusableBuildpack } from './build-failure';
+import { appendBuildpack, type PinnedBuildpack } from './pinned-buildpack';
+import { appendSource } from './source';
 import { appendEntry, DYNO_UID } from './tar-entry';
 
 const RUNNER_PATH = path.join(__dirname, 'runner.sh');
 /** Below /tmp of the build container. */
 export const TOOLS = 'dynodock';
-const FIELD_SEPARATOR = '\x1f';
 
 /**
  * Sources, buildpacks, config vars and the runner go into a build container in one transfer; `send` takes the tar to
@@ -20,8 +20,9 @@ const FIELD_SEPARATOR = '\x1f';
  */
 export async function putBuildFiles(
   send: (tar: Readable) => Promise<void>,
-  request: BuildRequest,
-  buildpacks: readonly BuildpackSource[],
+  request: BuildRequest | TestRequest,
+  buildpacks: readonly PinnedBuildpack[],
+  newBudget: () => UnpackBudget,
   signal: AbortSignal,
 ): Promise<string[]> {
   const pack = createPack();
@@ -30,7 +31,7 @@ export async function putBuildFiles(
   tar.on('error', () => undefined);
   const sent = send(tar);
   try {
-    const filled = fillArchive(pack, request, buildpacks, signal);
+    const filled = fillArchive(pack, request, buildpacks, newBudget, signal);
     // If the transfer fails nobody reads the archive any more, and filling it would wait for ever.
     const failed = sent.then(() => new Promise<never>(() => undefined));
     const warnings = await Promise.race([filled, failed]);
@@ -46,8 +47,9 @@ export async function putBuildFiles(
 
 async function fillArchive(
   pack: Pack,
-  request: BuildRequest,
-  buildpacks: readonly BuildpackSource[],
+  request: BuildRequest | TestRequest,
+  buildpacks: readonly PinnedBuildpack[],
+  newBudget: () => UnpackBudget,
   signal: AbortSignal,
 ): Promise<string[]> {
   const owner = { uid: DYNO_UID, gid: DYNO_UID };
@@ -61,25 +63,18 @@ async function fillArchive(
   for (const [name, value] of Object.entries(request.configVars)) {
     await appendEntry(pack, { name: `${TOOLS}/env/${name}`, mode: 0o600, ...owner }, value);
   }
-  const lines = buildpacks.map((buildpack) =>
-    [
-      buildpack.kind,
-      buildpack.name,
-      'url' in buildpack ? buildpack.url : '',
-      'ref' in buildpack ? buildpack.ref : '',
-    ].join(FIELD_SEPARATOR),
-  );
-  const list = lines.map((line) => `${line}\n`).join('');
+  const list = buildpacks.map(({ name }) => `${name}\n`).join('');
   await appendEntry(pack, { name: `${TOOLS}/buildpacks`, mode: 0o600, ...owner }, list);
   for (const [index, buildpack] of buildpacks.entries()) {
-    if (buildpack.kind !== 'directory') continue;
-    await appendDirectory(pack, `${TOOLS}/buildpacks.d/${index + 1}`, buildpack.directory).catch(
-      (cause: unknown) => {
-        throw new BuildFailure('buildpack', `Buildpack ${buildpack.name} could not be read.`, undefined, {
-          cause,
-        });
-      },
-    );
+    const folder = `${TOOLS}/buildpacks.d/${index + 1}`;
+    await appendBuildpack(pack, folder, buildpack, newBudget(), signal).catch((cause: unknown) => {
+      signal.throwIfAborted();
+      throw unusableBuildpack(
+        buildpack.name,
+        cause instanceof ArchiveError ? cause.message : 'it could not be read',
+        cause,
+      );
+    });
   }
   pack.finalize();
   return source.warnings;
@@ -89,7 +84,7 @@ async function fillArchive(
  * The same for every build of an app, so that paths which a buildpack bakes in are the same too; otherwise like
  * Heroku's, which buildpacks must not rely on.
  */
-export function buildDirName(request: BuildRequest): string {
+export function buildDirName(request: BuildRequest | TestRequest): string {
   return `build_${shortHash(request.appId, 8)}`;
 }
 

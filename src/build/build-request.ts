@@ -5,6 +5,8 @@ import type { StackName } from '../domain/stack';
 import type { Source } from './source';
 
 export interface BuildRequest {
+  /** A slug is made; see TestRequest. */
+  mode?: 'build';
   buildId: BuildId;
   slugId: SlugId;
   appId: AppId;
@@ -16,6 +18,28 @@ export interface BuildRequest {
   configVars: ConfigVars;
   /** What buildpacks see as SOURCE_VERSION. */
   version: string;
+  /** Of the app's last build that succeeded, if any. */
+  previousStack?: StackName | null;
+}
+
+/** The app's tests are run in place of a build: no slug comes of it (Dev Center "Testpack API"). */
+export interface TestRequest extends Omit<BuildRequest, 'mode'> {
+  mode: 'test';
+}
+
+export interface TestedSource {
+  /** Of the last buildpack's bin/test: 0 = passed. */
+  exitCode: number;
+  buildpackProvidedDescription: string;
+  buildpacks: UsedBuildpack[];
+}
+
+/** A buildpack that ran, and which revision of it. */
+export interface UsedBuildpack {
+  /** E.g. `heroku/nodejs`, or a URL without secrets. */
+  name: string;
+  /** Commit of a repository; `sha256:<hex>` of an archive or a folder. */
+  revision: string;
 }
 
 export interface BuiltSlug {
@@ -28,8 +52,8 @@ export interface BuiltSlug {
   image: string;
   processTypes: ProcessTypes;
   buildpackProvidedDescription: string;
-  /** What ran, e.g. `heroku/nodejs`: names to store on an app that had none. */
-  buildpacks: string[];
+  /** What ran, in order. */
+  buildpacks: UsedBuildpack[];
   /** The last buildpack's bin/release asks for these on the first deploy. */
   configVars: Readonly<Record<string, string>>;
   addons: string[];

@@ -8,21 +8,18 @@ import { EngineError, type Attachment, type ContainerEngine, type ContainerId } 
 import { APP_LABEL, ownedLabels } from '../engine/labels';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
-import { BuildContainers, type RunnerMode } from './build-containers';
+import { BuildContainers } from './build-containers';
 import { BuildFailure, engineDoesNotAnswer, engineWentAway } from './build-failure';
 import { putBuildFiles } from './build-files';
-import type { BuildRequest, BuiltSlug } from './build-request';
-import {
-  bundledBuildpacks,
-  detectableBuildpacks,
-  resolveBuildpack,
-  type BuildpackSource,
-} from './buildpacks';
+import type { BuildRequest, BuiltSlug, TestedSource, TestRequest, UsedBuildpack } from './build-request';
+import { BuildpackCache } from './buildpack-cache';
+import { chooseBuildpacks, type BuildpackChoice } from './buildpack-choice';
+import { bundledBuildpacks } from './buildpacks';
 import { assertDiskSpace } from './disk-space';
 import { complaint, detail, formatSize, heading, LineOutput, type BuildOutput } from './output';
 import { OutputPump } from './output-pump';
 import { discoverProcessTypes, parseReleaseInfo } from './process-types';
-import { ResultReader, type RunnerFailure, type RunnerSlug } from './result-reader';
+import { ResultReader, type RunnerFailure, type RunnerSlug, type RunnerTest } from './result-reader';
 import { explainFailure } from './runner-failure';
 import { discardSlug, keepSlug, PARTIAL_SUFFIX, writeSlug, type SlugArchive, type SlugTarget } from './slug';
 import { SlugImages } from './slug-images';
@@ -33,7 +30,11 @@ export interface BuilderOptions {
   imagesFor: (stack: StackName) => { run: string; build: string };
   /** Folder with the bundled buildpacks, one folder each. */
   buildpacksDir: string;
-  /** May apps name buildpacks in folders of this machine (file:///…)? Default false. */
+  /** Where buildpacks from elsewhere are kept. */
+  buildpackCacheDir: string;
+  /** PEM file of the authorities that the daemon's own connections trust. */
+  authoritiesFile?: string | undefined;
+  /** May apps name buildpacks in folders of this machine (file:///…)? Default true. */
   allowLocalBuildpacks?: boolean;
   /** Where slug archives are kept, as `<app id>/<slug id>.tgz`. */
   slugsDir: string;
@@ -69,6 +70,7 @@ const DEFAULTS = { timeoutMs: 15 * 60_000, slugMaxBytes: 500 * 1024 ** 2, minFre
 export class Builder {
   readonly slugImages: SlugImages;
   readonly #containers: BuildContainers;
+  readonly #buildpackCache: BuildpackCache;
   readonly #options: BuilderOptions;
   readonly #limits: Required<BuildLimits>;
 
@@ -76,11 +78,22 @@ export class Builder {
     this.#options = options;
     this.slugImages = new SlugImages(options);
     this.#containers = new BuildContainers(options);
+    this.#buildpackCache = new BuildpackCache({
+      directory: options.buildpackCacheDir,
+      authoritiesFile: options.authoritiesFile,
+      clock: options.clock,
+    });
     this.#limits = { ...DEFAULTS, ...options.limits };
   }
 
   /** Rejects with BuildFailure for what the client should read, with anything else for a bug. */
-  async build(request: BuildRequest, output: BuildOutput, callerSignal: AbortSignal): Promise<BuiltSlug> {
+  build(request: BuildRequest, output: BuildOutput, callerSignal: AbortSignal): Promise<BuiltSlug>;
+  build(request: TestRequest, output: BuildOutput, callerSignal: AbortSignal): Promise<TestedSource>;
+  async build(
+    request: BuildRequest | TestRequest,
+    output: BuildOutput,
+    callerSignal: AbortSignal,
+  ): Promise<BuiltSlug | TestedSource> {
     const deadline = new AbortController();
     const cancelDeadline = this.#options.clock.after(this.#limits.timeoutMs, () => {
       deadline.abort(this.#timeout());
@@ -136,13 +149,21 @@ export class Builder {
     await rm(path.join(slugsDir, appId), { recursive: true, force: true });
   }
 
-  async #build(request: BuildRequest, output: LineOutput, signal: AbortSignal): Promise<BuiltSlug> {
+  async #build(
+    request: BuildRequest | TestRequest,
+    output: LineOutput,
+    signal: AbortSignal,
+  ): Promise<BuiltSlug | TestedSource> {
     const { engine, clock } = this.#options;
     if (request.stack === 'container') {
       throw new BuildFailure('not_supported', 'Builds for the container stack are not supported yet.');
     }
     await output.lines(heading(`Building on the ${stackTitle(request.stack)} stack`));
-    const buildpacks = await this.#resolveBuildpacks(request, output);
+    const { previousStack } = request;
+    if (previousStack != null && previousStack !== request.stack) {
+      await output.lines(detail(`Stack changed from ${previousStack} to ${request.stack}`));
+    }
+    const choice = await this.#chooseBuildpacks(request, output, signal);
     await this.#assertDiskSpace();
     // One that still runs would share the cache with this build.
     await this.#containers.removeLeftovers();
@@ -161,18 +182,31 @@ export class Builder {
     };
     try {
       await mkdir(path.dirname(target.archivePath), { recursive: true });
-      const created = await this.#containers.create(request, buildpacks.mode);
+      const created = await this.#containers.create(request, choice.mode);
       id = created;
       const send = (tar: Readable): Promise<void> => engine.putArchive(created, '/tmp', tar);
       attachment = await engine.attach(id, { stdin: false });
       signal.throwIfAborted();
       const createdAt = clock.now().getTime();
-      const warnings = await putBuildFiles(send, request, buildpacks.sources, signal);
+      const warnings = await putBuildFiles(
+        send,
+        request,
+        choice.buildpacks,
+        () => this.#buildpackCache.newBudget(),
+        signal,
+      );
       if (warnings.length > 0) await output.lines(...warnings.map(complaint));
       const copiedAt = clock.now().getTime();
       signal.throwIfAborted();
       await engine.start(id);
       const compiled = await this.#follow(id, attachment, request, target, output, signal);
+      const used = usedBuildpacks(choice, compiled.result.buildpacks);
+      if (!('archive' in compiled)) {
+        const { app, exitCode } = compiled.result;
+        return { exitCode, buildpackProvidedDescription: app, buildpacks: used };
+      }
+      // Follows from there being a slug.
+      if (request.mode === 'test') throw new RangeError('tests gave a slug');
       const archivedAt = clock.now().getTime();
       const { checksum, size, layer } = compiled.archive;
       const image = await this.slugImages.make({ ...request, checksum }, target.layerPath, layer);
@@ -185,8 +219,8 @@ export class Builder {
         archivePath: target.archivePath,
         image,
         processTypes: compiled.processTypes,
-        buildpackProvidedDescription: compiled.slug.app,
-        buildpacks: compiled.slug.buildpacks,
+        buildpackProvidedDescription: compiled.result.app,
+        buildpacks: used,
         configVars: compiled.configVars,
         addons: compiled.addons,
         timings: {
@@ -206,29 +240,16 @@ export class Builder {
     }
   }
 
-  async #resolveBuildpacks(request: BuildRequest, output: LineOutput): Promise<BuildpackChoice> {
+  async #chooseBuildpacks(
+    request: BuildRequest | TestRequest,
+    output: LineOutput,
+    signal: AbortSignal,
+  ): Promise<BuildpackChoice> {
     const catalog = {
       bundled: await bundledBuildpacks(this.#options.buildpacksDir),
-      allowLocal: this.#options.allowLocalBuildpacks ?? false,
+      allowLocal: this.#options.allowLocalBuildpacks ?? true,
     };
-    // Dev Center "Buildpacks": the older way to set one, which overrides what is stored.
-    const override = request.configVars.BUILDPACK_URL;
-    const stored = override === undefined || override === '' ? request.buildpacks : [override];
-    if (stored.length === 0) {
-      await output.lines(heading('Determining which buildpack to use for this app'));
-      return { mode: 'detect', sources: detectableBuildpacks(catalog) };
-    }
-    const buildpacks = stored.map((text) => resolveBuildpack(text, catalog));
-    const [only] = buildpacks;
-    if (buildpacks.length === 1 && only !== undefined) {
-      await output.lines(heading(`Using buildpack: ${only.name}`));
-    } else {
-      await output.lines(
-        heading('Using buildpacks:'),
-        ...buildpacks.map(({ name }, index) => detail(`${index + 1}. ${name}`)),
-      );
-    }
-    return { mode: 'listed', sources: buildpacks };
+    return chooseBuildpacks(request, catalog, this.#buildpackCache, output, signal);
   }
 
   async #assertDiskSpace(): Promise<void> {
@@ -245,19 +266,20 @@ export class Builder {
   async #follow(
     id: ContainerId,
     attachment: Attachment,
-    request: BuildRequest,
+    request: BuildRequest | TestRequest,
     target: SlugTarget,
     output: LineOutput,
     signal: AbortSignal,
-  ): Promise<Compiled> {
+  ): Promise<Compiled | { result: RunnerTest }> {
     const { engine, clock } = this.#options;
     const pump = new OutputPump(attachment.stderr, output);
     const result = new ResultReader(attachment.stdout);
-    const compiled = (async (): Promise<Compiled | undefined> => {
+    const compiled = (async (): Promise<Compiled | { result: RunnerTest } | undefined> => {
       const header = await result.header();
       if (header === undefined) return undefined;
       await pump.caughtUp(signal);
       if ('failure' in header) throw await this.#explain(id, header.failure, signal);
+      if ('test' in header) return { result: header.test };
       const compiledAt = clock.now().getTime();
       const lastBuildpack = header.slug.buildpacks.at(-1) ?? '';
       const release = parseReleaseInfo(header.slug.release, lastBuildpack);
@@ -265,12 +287,12 @@ export class Builder {
       await output.lines(...discovered.lines, '', heading('Compressing...'));
       const archive = await writeSlug(result.tar(), target, signal);
       const { addons, configVars } = release;
-      return { slug: header.slug, processTypes: discovered.types, addons, configVars, compiledAt, archive };
+      return { result: header.slug, processTypes: discovered.types, addons, configVars, compiledAt, archive };
     })();
     const [finished] = await Promise.all([compiled, pump.done]);
     const { exitCode } = await engine.wait(id, { signal });
     if (finished !== undefined && exitCode === 0) return finished;
-    throw await this.#unexpectedEnd(id, exitCode, request);
+    throw await this.#unexpectedEnd(id, exitCode, request, finished !== undefined);
   }
 
   async #explain(id: ContainerId, failure: RunnerFailure, signal: AbortSignal): Promise<BuildFailure> {
@@ -280,9 +302,16 @@ export class Builder {
     return oomKilled === true ? this.#outOfMemory() : explainFailure(failure);
   }
 
-  async #unexpectedEnd(id: ContainerId, exitCode: number, request: BuildRequest): Promise<BuildFailure> {
+  async #unexpectedEnd(
+    id: ContainerId,
+    exitCode: number,
+    request: BuildRequest | TestRequest,
+    compiled: boolean,
+  ): Promise<BuildFailure> {
     const { oomKilled } = await this.#options.engine.inspect(id);
     if (oomKilled === true) return this.#outOfMemory();
+    if (compiled)
+      return new BuildFailure('container', 'The slug could not be packed, as the lines above say.');
     this.#options.logger.warn('build container ended without a result', { build: request.buildId, exitCode });
     return new BuildFailure('container', `The build ended unexpectedly with status ${exitCode}.`);
   }
@@ -300,20 +329,20 @@ export class Builder {
   }
 }
 
-/** What the runner is to do with the buildpacks. */
-interface BuildpackChoice {
-  mode: RunnerMode;
-  sources: BuildpackSource[];
-}
-
 interface Compiled {
-  slug: RunnerSlug;
+  result: RunnerSlug;
   processTypes: ProcessTypes;
   addons: string[];
   configVars: Readonly<Record<string, string>>;
   /** Milliseconds since 1970. */
   compiledAt: number;
   archive: SlugArchive;
+}
+
+/** The container, in which anything may have run, only has a say in which one was detected. */
+function usedBuildpacks({ mode, buildpacks }: BuildpackChoice, names: readonly string[]): UsedBuildpack[] {
+  const used = mode === 'listed' ? buildpacks : buildpacks.filter(({ name }) => names.includes(name));
+  return used.map(({ name, revision }) => ({ name, revision }));
 }
 
 const LAYER_FILE = /^slug-[0-9a-f-]{36}\.tar$/;

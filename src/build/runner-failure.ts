@@ -1,11 +1,9 @@
 import { BuildFailure, compileFailed, incompatible, notDetected } from './build-failure';
-import { withoutCredentials } from './buildpacks';
-import { complaint } from './output';
 import type { RunnerFailure } from './result-reader';
 
 /** What the client is told of a failure that the runner reports (see runner.sh). */
 export function explainFailure(failure: RunnerFailure): BuildFailure {
-  const buildpack = withoutCredentials(failure.buildpack);
+  const { buildpack } = failure;
   switch (failure.kind) {
     case 'not_detected':
       return notDetected();
@@ -15,11 +13,10 @@ export function explainFailure(failure: RunnerFailure): BuildFailure {
       return compileFailed(failure.name);
     case 'release':
       return new BuildFailure('release', `bin/release of ${buildpack} failed.`);
-    case 'fetch':
-      return new BuildFailure('buildpack', `Buildpack ${buildpack} could not be fetched.`, [
-        complaint(`Buildpack ${buildpack} could not be fetched:`),
-        complaint(withoutCredentials(failure.detail) || 'no reason was given'),
-      ]);
+    case 'removed': {
+      const message = `Push rejected, ${buildpack} removed the folder that it was to build in.`;
+      return new BuildFailure('compile', message);
+    }
     case 'invalid':
       return new BuildFailure('buildpack', `${buildpack} is not a buildpack: ${failure.detail}.`);
     default:

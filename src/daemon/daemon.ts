@@ -252,6 +252,8 @@ export class Daemon {
       installationId,
       imagesFor: (stack) => imagesFor(stackImages, stack),
       buildpacksDir: path.join(packageDir, 'buildpacks'),
+      buildpackCacheDir: paths.buildpacks,
+      authoritiesFile: caBundlePath,
       slugsDir: paths.slugs,
       workDir: paths.work,
       network,

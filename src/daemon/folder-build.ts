@@ -41,12 +41,12 @@ const FILE_TIME = new Date('1980-01-01T00:00:01Z');
 /**
  * Builds a folder to an image with no app and, running or not, no daemon: straight over the engine, with the limits of
  * the settings. Two builds of one folder exclude each other. Answers what to tell the user; throws CommandError when the build
- * fails, whose reason has been printed with its output.
+ * fails, whose reason has been printed with its output. The exit status is that of tests, if those are run.
  */
 export async function buildFolder(
   options: FolderBuildOptions,
   context: FolderBuildContext,
-): Promise<{ lines: string[] }> {
+): Promise<FolderBuildEnd> {
   const { config, paths, packageDir } = context;
   assertFolder(options.directory);
   const id = idOf(options.directory);
@@ -82,6 +82,8 @@ export async function buildFolder(
       installationId,
       imagesFor: () => images[options.stack],
       buildpacksDir: path.join(packageDir, 'buildpacks'),
+      buildpackCacheDir: paths.buildpacks,
+      authoritiesFile: caBundlePath,
       allowLocalBuildpacks: true,
       slugsDir: path.join(workDir, 'slugs'),
       workDir,
@@ -96,11 +98,16 @@ export async function buildFolder(
       },
       ...(caBundlePath === undefined ? {} : { caBundlePath }),
     });
-    return { lines: await build(builder, engine, { ...options, id, installationId, workDir }, context) };
+    return await build(builder, engine, { ...options, id, installationId, workDir }, context);
   } finally {
     rmSync(workDir, { recursive: true, force: true });
     await lock.release();
   }
+}
+
+export interface FolderBuildEnd {
+  exitCode: number;
+  lines: string[];
 }
 
 interface Job extends FolderBuildOptions {
@@ -114,7 +121,7 @@ async function build(
   engine: ContainerEngine,
   job: Job,
   { print, signal }: FolderBuildContext,
-): Promise<string[]> {
+): Promise<FolderBuildEnd> {
   const request = {
     buildId: randomUUID() as BuildId,
     slugId: randomUUID() as SlugId,
@@ -127,9 +134,15 @@ async function build(
     // It is no commit.
     version: '',
   };
+  const output = { write: print };
   let slug: BuiltSlug;
   try {
-    slug = await builder.build(request, { write: print }, signal);
+    if (job.test) {
+      const { exitCode } = await builder.build({ ...request, mode: 'test' }, output, signal);
+      const verdict = exitCode === 0 ? 'Tests passed.' : `Tests failed with status ${exitCode}.`;
+      return { exitCode, lines: [verdict] };
+    }
+    slug = await builder.build(request, output, signal);
   } catch (error) {
     if (!(error instanceof BuildFailure)) throw error;
     await print(`${[...error.lines, '', complaint('Build failed')].join('\n')}\n`);
@@ -143,7 +156,7 @@ async function build(
     createdAt: FILE_TIME,
     layerPath: path.join(job.workDir, 'start.tar'),
   });
-  return howToRun(job.tag, Object.keys(slug.processTypes));
+  return { exitCode: 0, lines: howToRun(job.tag, Object.keys(slug.processTypes)) };
 }
 
 /** As lines of a shell. */

@@ -38,6 +38,10 @@ export class Paths {
   get releaseOutput(): string {
     return path.join(this.dataDir, 'release-output');
   }
+  /** Buildpacks fetched from elsewhere. */
+  get buildpacks(): string {
+    return path.join(this.dataDir, 'buildpacks');
+  }
   get work(): string {
     return path.join(this.dataDir, 'work');
   }
@@ -88,6 +92,7 @@ export class Paths {
       this.slugs,
       this.buildOutput,
       this.releaseOutput,
+      this.buildpacks,
       this.work,
       this.folderBuilds,
       this.run,

@@ -13,6 +13,11 @@ export interface Build {
   version: string | null;
   versionDescription: string | null;
   buildpacks: readonly string[];
+  /**
+   * Of `buildpacks`, in their order: a commit, or `sha256:<hex>` of an archive or a folder. Empty until the build has
+   * succeeded.
+   */
+  buildpackRevisions: readonly string[];
   user: Actor;
   slugId: SlugId | null;
   releaseId: ReleaseId | null;

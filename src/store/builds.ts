@@ -14,11 +14,12 @@ export class BuildStore {
   constructor(database: Database) {
     this.#insert =
       database.prepare(`INSERT INTO builds (id, app_id, status, stack, version, version_description, buildpacks,
+        buildpack_revisions,
         user_id, user_email, slug_id, release_id, failure, created_at, updated_at)
-      VALUES (@id, @appId, @status, @stack, @version, @versionDescription, @buildpacks, @userId, @userEmail,
+      VALUES (@id, @appId, @status, @stack, @version, @versionDescription, @buildpacks, @buildpackRevisions, @userId, @userEmail,
         @slugId, @releaseId, @failure, @createdAt, @updatedAt)`);
-    this.#update =
-      database.prepare(`UPDATE builds SET status = @status, buildpacks = @buildpacks, slug_id = @slugId,
+    this.#update = database.prepare(`UPDATE builds SET status = @status, buildpacks = @buildpacks,
+        buildpack_revisions = @buildpackRevisions, slug_id = @slugId,
         release_id = @releaseId, failure = @failure, updated_at = @updatedAt WHERE id = @id`);
     this.#byId = database.prepare('SELECT * FROM builds WHERE id = @id');
     this.#ofApp = database.prepare('SELECT * FROM builds WHERE app_id = @appId ORDER BY created_at, id');
@@ -57,6 +58,7 @@ function toRow(build: Build): Row {
     version: build.version,
     versionDescription: build.versionDescription,
     buildpacks: JSON.stringify(build.buildpacks),
+    buildpackRevisions: JSON.stringify(build.buildpackRevisions),
     userId: build.user.id,
     userEmail: build.user.email,
     slugId: build.slugId,
@@ -76,6 +78,7 @@ function toBuild(row: Row): Build {
     version: textOrNull(row, 'version'),
     versionDescription: textOrNull(row, 'version_description'),
     buildpacks: json(row, 'buildpacks') as string[],
+    buildpackRevisions: json(row, 'buildpack_revisions') as string[],
     user: { id: text(row, 'user_id') as AccountId, email: text(row, 'user_email') },
     slugId: textOrNull(row, 'slug_id') as SlugId | null,
     releaseId: textOrNull(row, 'release_id') as ReleaseId | null,

@@ -80,6 +80,7 @@ class Project {
       installationId: INSTALLATION,
       imagesFor: (stack) => images[stack as keyof StackImages],
       buildpacksDir: this.buildpacksDir,
+      buildpackCacheDir: path.join(directory, 'fetched'),
       slugsDir: this.slugsDir,
       workDir: path.join(directory, 'work'),
       network: 'bridge',
@@ -217,7 +218,7 @@ describe('Builder', () => {
       expect(slug).toMatchObject({
         processTypes: { web: 'npm start', worker: 'node worker.js' },
         buildpackProvidedDescription: 'Node.js',
-        buildpacks: ['heroku/nodejs'],
+        buildpacks: [{ name: 'heroku/nodejs', revision: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) }],
         configVars: {},
         addons: [],
       });
@@ -393,7 +394,7 @@ describe('Builder', () => {
       expect(slug).toMatchObject({
         processTypes: { web: 'y' },
         buildpackProvidedDescription: 'Two',
-        buildpacks: ['heroku/one', 'heroku/two'],
+        buildpacks: [{ name: 'heroku/one' }, { name: 'heroku/two' }],
         configVars: { RAILS_ENV: 'production' },
         addons: ['heroku-postgresql'],
       });
@@ -519,11 +520,13 @@ describe('Builder', () => {
         { buildpacks: ['https://user:secret@localhost:1/x.git#v1'] },
       );
       expect(failure.kind).toBe('buildpack');
-      expect(failure.lines[0]).toBe(' !     Buildpack https://localhost:1/x.git#v1 could not be fetched:');
+      expect(failure.lines[0]).toBe(
+        ' !     Buildpack https://localhost:1/x.git#v1 could not be fetched: localhost:1 could not be reached.',
+      );
       expect(failure.lines[1]).toMatch(/localhost/);
       expect(failure.lines.join() + p.output).not.toContain('secret');
       const archive = await p.failure({ a: '' }, { buildpacks: ['https://localhost:1/x.tgz'] });
-      expect(archive.lines[1]).toMatch(/curl: \(7\)/);
+      expect(archive.lines[1]).toMatch(/ECONNREFUSED/);
     },
     MINUTE,
   );

@@ -8,7 +8,7 @@ import { readBuildOptions, type BuildArguments } from '../../src/cli/build-optio
 import { CommandError } from '../../src/cli/terminal';
 import { loadConfig } from '../../src/daemon/config';
 import { networkName } from '../../src/daemon/engine-setup';
-import { buildFolder } from '../../src/daemon/folder-build';
+import { buildFolder, type FolderBuildEnd } from '../../src/daemon/folder-build';
 import { Paths } from '../../src/daemon/paths';
 import type { DockerEngine } from '../../src/engine/docker-engine';
 import { INSTALLATION_LABEL, ownedLabels } from '../../src/engine/labels';
@@ -56,7 +56,7 @@ async function build(
   name: string,
   given: BuildArguments = {},
   signal: AbortSignal = new AbortController().signal,
-): Promise<string[]> {
+): Promise<FolderBuildEnd> {
   const options = readBuildOptions(name, { tag: TAG, ...given }, directory);
   const config = loadConfig({ ...process.env, DYNODOCK_HOME: paths.dataDir });
   const print = (chunk: string | Uint8Array): Promise<void> => {
@@ -64,7 +64,7 @@ async function build(
     return Promise.resolve();
   };
   const context = { config, paths, packageDir: PROJECT_DIR, logger: silentLogger, tell: () => undefined };
-  return (await buildFolder(options, { ...context, print, signal })).lines;
+  return buildFolder(options, { ...context, print, signal });
 }
 
 /** As a user starts it. */
@@ -96,7 +96,7 @@ const APP = {
 test('builds a folder to an image that starts process types and commands', async () => {
   const own = buildpack('own', 'cat "$3/SECRET" > /dev/null && touch "$1/compiled" "$2/cached"');
   folder('app', APP);
-  const lines = await build('app', { buildpack: [own], env: ['SECRET=hush'] });
+  const { lines } = await build('app', { buildpack: [own], env: ['SECRET=hush'] });
   expect(lines).toEqual([
     `Image ${TAG} is built. To run it:`,
     `  docker run --rm -e PORT=5000 -p 5000:5000 ${TAG} web`,
@@ -114,6 +114,26 @@ test('builds a folder to an image that starts process types and commands', async
   );
   const { stdout } = await promisify(execFile)('docker', ['image', 'inspect', TAG]);
   expect(stdout).not.toContain('hush');
+});
+
+test('runs the tests of a folder in place of a build', async () => {
+  const mode = 0o755;
+  const before = await engine.inspectImage(TAG);
+  folder('testing', {
+    'bin/detect': { content: '#!/bin/sh\necho Test\n', mode },
+    'bin/compile': { content: '#!/bin/sh\nexit 9\n', mode },
+    'bin/test-compile': { content: '#!/bin/sh\ntouch "$1/compiled"\n', mode },
+    'bin/test': { content: '#!/bin/sh\ncd "$1" && ls && exit "$(cat status)"\n', mode },
+  });
+  folder('tested', { status: '0' });
+  const given = { buildpack: ['./testing'], test: true };
+  expect(await build('tested', given)).toEqual({ exitCode: 0, lines: ['Tests passed.'] });
+  expect(output).toContain('\ncompiled\nstatus\n');
+  folder('tested', { status: '7' });
+  expect(await build('tested', given)).toEqual({ exitCode: 7, lines: ['Tests failed with status 7.'] });
+  expect((await engine.inspectImage(TAG))?.id).toBe(before?.id);
+  const none = build('tested', { buildpack: [buildpack('testless', '')], test: true });
+  await expect(none).rejects.toThrow('it has no bin/test');
 });
 
 test('of the same folder gives the same image, with the cache of before, and of another leaves no old one', async () => {

@@ -271,6 +271,7 @@ export class TestApi {
       version: '2c3a0b2d',
       versionDescription: null,
       buildpacks: ['heroku/nodejs'],
+      buildpackRevisions: ['sha256:00'],
       user: { id: this.account.id, email: this.account.email },
       slugId: null,
       releaseId: null,

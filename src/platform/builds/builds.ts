@@ -1,8 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { BuildFailure } from '../../build/build-failure';
-import type { BuiltSlug } from '../../build/build-request';
+import type { BuildRequest, BuiltSlug } from '../../build/build-request';
 import type { Builder } from '../../build/builder';
-import { complaint, detail, heading, LineOutput } from '../../build/output';
+import { withoutSecrets } from '../../build/buildpacks';
+import { complaint, detail, heading, LineOutput, type BuildOutput } from '../../build/output';
 import type { Source } from '../../build/source';
 import type { Actor } from '../../domain/account';
 import type { App } from '../../domain/app';
@@ -12,6 +13,7 @@ import { conflict, notFound, PlatformError } from '../../domain/errors';
 import { isUuid, type AppId, type BuildId, type SlugId } from '../../domain/ids';
 import type { Release } from '../../domain/release';
 import type { Slug } from '../../domain/slug';
+import type { StackName } from '../../domain/stack';
 import { EngineError } from '../../engine/engine';
 import { deferred, type Deferred } from '../../lib/deferred';
 import { describeError, type Logger } from '../../lib/logger';
@@ -21,7 +23,9 @@ import type { Releases } from '../releases/releases';
 import { OutputFiles, type OpenOutput } from '../output-streams/output-files';
 
 export interface BuildsOptions {
-  builder: Pick<Builder, 'build' | 'sweep' | 'purgeCache' | 'removeApp'>;
+  builder: Pick<Builder, 'sweep' | 'purgeCache' | 'removeApp'> & {
+    build: (request: BuildRequest, output: BuildOutput, signal: AbortSignal) => Promise<BuiltSlug>;
+  };
   releases: Pick<Releases, 'deploy'>;
   /** Keeps what builds print. */
   outputDir: string;
@@ -118,7 +122,8 @@ export class Builds implements AppResources {
       stack: app.buildStack,
       version: input.version,
       versionDescription: input.versionDescription,
-      buildpacks: store.buildpackInstallations.get(app.id),
+      buildpacks: store.buildpackInstallations.get(app.id).map(withoutSecrets),
+      buildpackRevisions: [],
       user: { id: actor.id, email: actor.email },
       slugId: null,
       releaseId: null,
@@ -291,6 +296,7 @@ export class Builds implements AppResources {
         buildpacks: store.buildpackInstallations.get(app.id),
         configVars,
         version: job.input.version,
+        previousStack: this.#previousStack(app),
       },
       { write: (chunk) => job.lines.raw(typeof chunk === 'string' ? Buffer.from(chunk) : chunk) },
       job.canceled.signal,
@@ -310,7 +316,8 @@ export class Builds implements AppResources {
       if (store.slugs.get(slugId) === undefined) await rm(built.archivePath, { force: true });
       throw error;
     }
-    logger.info('build succeeded', { app: app.name, build: job.build.id, ...built.timings });
+    const { buildpacks, timings } = built;
+    logger.info('build succeeded', { app: app.name, build: job.build.id, buildpacks, ...timings });
   }
 
   #release(job: Job, app: App, slugId: SlugId, built: BuiltSlug): { release: Release; notes: string[] } {
@@ -331,6 +338,8 @@ export class Builds implements AppResources {
       createdAt: now,
       updatedAt: now,
     };
+    const names = built.buildpacks.map(({ name }) => name);
+    const buildpackRevisions = built.buildpacks.map(({ revision }) => revision);
     return store.transaction(() => {
       const isFirst = store.releases.of(app.id).every((release) => release.slugId === null);
       const notes = isFirst ? this.#applyFirstDeploy(app, built) : [];
@@ -340,12 +349,22 @@ export class Builds implements AppResources {
           store.buildpackInstallations.get(app.id).length === 0 &&
           !Object.hasOwn(store.configVars.get(app.id), 'BUILDPACK_URL')
         ) {
-          store.buildpackInstallations.replace(app.id, built.buildpacks);
+          store.buildpackInstallations.replace(app.id, names);
         }
-        this.#close(job.build, 'succeeded', { slugId, releaseId: made.id, buildpacks: built.buildpacks });
+        this.#close(job.build, 'succeeded', {
+          slugId,
+          releaseId: made.id,
+          buildpacks: names,
+          buildpackRevisions,
+        });
       });
       return { release, notes };
     });
+  }
+
+  #previousStack(app: App): StackName | null {
+    const succeeded = this.#context.store.builds.of(app.id).filter(({ status }) => status === 'succeeded');
+    return succeeded.at(-1)?.stack ?? null;
   }
 
   /** What bin/release asks for counts with an app's first deploy only (Dev Center "Buildpack API"). */
@@ -390,7 +409,19 @@ export class Builds implements AppResources {
     const failure = known?.message ?? `Internal error in build ${job.build.id}; the daemon's log says more.`;
     this.#close(job.build, 'failed', { failure });
     this.#logFailure(job.build);
-    await job.lines.lines(...(known?.lines ?? [complaint(failure)]), '', complaint('Push failed'));
+    await job.lines.lines(
+      ...(known?.lines ?? [complaint(failure)]),
+      '',
+      complaint('Push failed'),
+      ...(this.#wasBuiltBefore(job.build) ? builtBefore(job.input.version) : []),
+    );
+  }
+
+  /** Has the same version come to an end before? */
+  #wasBuiltBefore({ id, appId, version }: Build): boolean {
+    return this.#context.store.builds
+      .of(appId)
+      .some((other) => other.id !== id && other.version === version && other.status !== 'pending');
   }
 
   #logFailure(build: Build): void {
@@ -417,4 +448,22 @@ export class Builds implements AppResources {
 
 function canceled(): BuildFailure {
   return new BuildFailure('canceled', 'The build was canceled.');
+}
+
+/** What Heroku adds to the failure of a version that it has built before, as seen in transcripts of pushes. */
+function builtBefore(version: string): string[] {
+  return [
+    '',
+    `## Warning - The same version of this code has already been built: ${version}`,
+    '',
+    `We have detected that you have triggered a build from source code with version ${version}`,
+    'at least twice. One common cause of this behavior is attempting to deploy code from a different branch.',
+    '',
+    'If you are developing on a branch and deploying via git you must run:',
+    '',
+    '    git push heroku <branchname>:main',
+    '',
+    'This article goes into details on the behavior:',
+    '  https://devcenter.heroku.com/articles/duplicate-build-version',
+  ].map((line) => (line === '' ? ' !' : ` ! ${line}`));
 }

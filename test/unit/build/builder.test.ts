@@ -53,6 +53,7 @@ describe('Builder', () => {
       installationId: 'test',
       imagesFor: () => ({ run: 'run', build: 'build' }),
       buildpacksDir: path.join(directory, 'buildpacks'),
+      buildpackCacheDir: path.join(directory, 'fetched'),
       slugsDir: path.join(directory, 'slugs'),
       workDir: path.join(directory, 'work'),
       network: 'bridge',

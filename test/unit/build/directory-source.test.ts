@@ -33,7 +33,7 @@ async function read(signal = new AbortController().signal): Promise<Read> {
       headers.push(entry.header);
       const content = (await buffer(entry)).toString('utf8');
       const { name, type, linkname } = entry.header;
-      entries[name] = type === 'symlink' ? `-> ${linkname ?? ''}` : content;
+      entries[name] = type === 'symlink' ? `-> ${linkname}` : content;
     }
   })();
   const appended = await appendSource(pack, 'build', { kind: 'directory', directory, time: TIME }, signal);

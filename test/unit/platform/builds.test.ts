@@ -27,7 +27,7 @@ const BUILT: BuiltSlug = {
   image: 'dynodock/slug:x',
   processTypes: { web: 'node .' },
   buildpackProvidedDescription: 'Node.js',
-  buildpacks: ['heroku/nodejs'],
+  buildpacks: [{ name: 'heroku/nodejs', revision: 'sha256:00' }],
   configVars: {},
   addons: [],
   timings: { containerMs: 1, sourceMs: 1, compileMs: 1, slugMs: 1, imageMs: 1 },
@@ -191,7 +191,11 @@ describe('Builds', () => {
       'building\n-----> Launching...\n       Released v1\n       http://demo.localhost/ deployed to Heroku\n',
     );
     expect(builder.requests[0]).toMatchObject({ configVars: { A: '1' }, buildpacks: [], stack: 'heroku-24' });
-    expect(done).toMatchObject({ status: 'succeeded', buildpacks: ['heroku/nodejs'] });
+    expect(done).toMatchObject({
+      status: 'succeeded',
+      buildpacks: ['heroku/nodejs'],
+      buildpackRevisions: ['sha256:00'],
+    });
     const release = store.releases.current(app.id);
     expect(release).toMatchObject({
       version: 1,

@@ -65,6 +65,7 @@ function aBuild(number: number, more: Partial<Build> = {}): Build {
     version: null,
     versionDescription: null,
     buildpacks: [],
+    buildpackRevisions: [],
     user: USER,
     slugId: null,
     releaseId: null,
