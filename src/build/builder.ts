@@ -23,6 +23,8 @@ import { ResultReader, type RunnerFailure, type RunnerSlug, type RunnerTest } fr
 import { explainFailure } from './runner-failure';
 import { discardSlug, keepSlug, PARTIAL_SUFFIX, writeSlug, type SlugArchive, type SlugTarget } from './slug';
 import { SlugImages } from './slug-images';
+import { fetchSubmodules } from './push-submodules';
+import type { Source } from './source';
 
 export interface BuilderOptions {
   engine: ContainerEngine;
@@ -165,6 +167,7 @@ export class Builder {
     }
     const choice = await this.#chooseBuildpacks(request, output, signal);
     await this.#assertDiskSpace();
+    const source = await this.#withSubmodules(request.source, output, signal);
     // One that still runs would share the cache with this build.
     await this.#containers.removeLeftovers();
     const startedAt = clock.now().getTime();
@@ -190,7 +193,7 @@ export class Builder {
       const createdAt = clock.now().getTime();
       const warnings = await putBuildFiles(
         send,
-        request,
+        { ...request, source },
         choice.buildpacks,
         () => this.#buildpackCache.newBudget(),
         signal,
@@ -250,6 +253,15 @@ export class Builder {
       allowLocal: this.#options.allowLocalBuildpacks ?? true,
     };
     return chooseBuildpacks(request, catalog, this.#buildpackCache, output, signal);
+  }
+
+  async #withSubmodules(source: Source, output: LineOutput, signal: AbortSignal): Promise<Source> {
+    if (source.kind !== 'git') return source;
+    const { authoritiesFile, clock } = this.#options;
+    return {
+      ...source,
+      submodules: await fetchSubmodules(source, { authoritiesFile, clock }, output, signal),
+    };
   }
 
   async #assertDiskSpace(): Promise<void> {
