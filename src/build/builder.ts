@@ -187,7 +187,7 @@ export class Builder {
       await mkdir(path.dirname(target.archivePath), { recursive: true });
       const created = await this.#containers.create(request, choice.mode);
       id = created;
-      const send = (tar: Readable): Promise<void> => engine.putArchive(created, '/tmp', tar);
+      const send = (tar: Readable): Promise<void> => engine.putArchive(created, '/', tar);
       attachment = await engine.attach(id, { stdin: false });
       signal.throwIfAborted();
       const createdAt = clock.now().getTime();
