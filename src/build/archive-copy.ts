@@ -61,7 +61,7 @@ export async function copyArchive(
         continue;
       }
       const header = {
-        name: `${folder}/${name}`,
+        name: `${folder}/${name}${type === 'directory' ? '/' : ''}`,
         type,
         mode: type === 'directory' ? 0o755 : mode & 0o777,
         uid: DYNO_UID,

@@ -16,6 +16,7 @@ import { BuildpackCache } from './buildpack-cache';
 import { chooseBuildpacks, type BuildpackChoice } from './buildpack-choice';
 import { bundledBuildpacks } from './buildpacks';
 import { assertDiskSpace } from './disk-space';
+import { watchContainer } from './heartbeat';
 import { complaint, detail, formatSize, heading, LineOutput, type BuildOutput } from './output';
 import { OutputPump } from './output-pump';
 import { discoverProcessTypes, parseReleaseInfo } from './process-types';
@@ -58,11 +59,18 @@ export interface BuildLimits {
   timeoutMs?: number;
   /** Of the compressed slug (Dev Center "Slug Compiler", "Slug size"). Default 500 MiB. */
   slugMaxBytes?: number;
+  /** Of what buildpacks print; the build goes on without the rest. Default 256 MiB. */
+  outputMaxBytes?: number;
   /** With less left on a disk no build is begun. Default 1 GiB. */
   minFreeBytes?: number;
 }
 
-const DEFAULTS = { timeoutMs: 15 * 60_000, slugMaxBytes: 500 * 1024 ** 2, minFreeBytes: 1024 ** 3 };
+const DEFAULTS = {
+  timeoutMs: 15 * 60_000,
+  slugMaxBytes: 500 * 1024 ** 2,
+  outputMaxBytes: 256 * 1024 ** 2,
+  minFreeBytes: 1024 ** 3,
+};
 
 /**
  * Turns sources into slugs. Each build runs in a container of its own, made from the stack's build image: buildpacks
@@ -104,16 +112,22 @@ export class Builder {
     const cancel = (): void => canceled.abort(new BuildFailure('canceled', 'The build was canceled.'));
     if (callerSignal.aborted) cancel();
     callerSignal.addEventListener('abort', cancel, { once: true });
-    const signal = AbortSignal.any([deadline.signal, canceled.signal]);
+    const lost = new AbortController();
+    const signal = AbortSignal.any([deadline.signal, canceled.signal, lost.signal]);
+    const stuck = this.#whenStuck(request, signal);
     try {
       signal.throwIfAborted();
-      return await this.#build(request, new LineOutput(output), signal);
+      const work = this.#build(request, new LineOutput(output), signal, (failure) => lost.abort(failure));
+      // If it is given up, it may still fail.
+      work.catch(() => undefined);
+      return await Promise.race([work, stuck.promise]);
     } catch (error) {
       // Whatever else failed then failed because of that.
       signal.throwIfAborted();
       throw toFailure(error);
     } finally {
       cancelDeadline();
+      stuck.cancel();
       callerSignal.removeEventListener('abort', cancel);
     }
   }
@@ -151,10 +165,34 @@ export class Builder {
     await rm(path.join(slugsDir, appId), { recursive: true, force: true });
   }
 
+  /** Rejects when a build that was called off does not end: a call to the engine hangs, and would hold its app up. */
+  #whenStuck(
+    { buildId }: Pick<BuildRequest, 'buildId'>,
+    signal: AbortSignal,
+  ): { promise: Promise<never>; cancel: () => void } {
+    const { clock, logger } = this.#options;
+    let cancel = (): void => undefined;
+    const promise = new Promise<never>((_resolve, reject) => {
+      signal.addEventListener(
+        'abort',
+        () => {
+          cancel = clock.after(GIVE_UP_MS, () => {
+            logger.warn('build given up, which does not end', { build: buildId });
+            reject(new Error('the build does not end'));
+          });
+        },
+        { once: true },
+      );
+    });
+    promise.catch(() => undefined);
+    return { promise, cancel: () => cancel() };
+  }
+
   async #build(
     request: BuildRequest | TestRequest,
     output: LineOutput,
     signal: AbortSignal,
+    lost: (failure: BuildFailure) => void,
   ): Promise<BuiltSlug | TestedSource> {
     const { engine, clock } = this.#options;
     if (request.stack === 'container') {
@@ -175,6 +213,7 @@ export class Builder {
     this.#containers.expect(request.buildId);
     let id: ContainerId | undefined;
     let attachment: Attachment | undefined;
+    let endWatch = (): void => undefined;
     // Without its streams every read of this build fails at once, even when the engine answers no more.
     const hangUp = (): void => attachment?.close();
     signal.addEventListener('abort', hangUp, { once: true });
@@ -202,7 +241,9 @@ export class Builder {
       const copiedAt = clock.now().getTime();
       signal.throwIfAborted();
       await engine.start(id);
+      endWatch = watchContainer(engine, id, clock, lost);
       const compiled = await this.#follow(id, attachment, request, target, output, signal);
+      endWatch();
       const used = usedBuildpacks(choice, compiled.result.buildpacks);
       if (!('archive' in compiled)) {
         const { app, exitCode } = compiled.result;
@@ -235,6 +276,7 @@ export class Builder {
         },
       };
     } finally {
+      endWatch();
       signal.removeEventListener('abort', hangUp);
       attachment?.close();
       await discardSlug(target);
@@ -284,7 +326,7 @@ export class Builder {
     signal: AbortSignal,
   ): Promise<Compiled | { result: RunnerTest }> {
     const { engine, clock } = this.#options;
-    const pump = new OutputPump(attachment.stderr, output);
+    const pump = new OutputPump(attachment.stderr, output, this.#limits.outputMaxBytes);
     const result = new ResultReader(attachment.stdout);
     const compiled = (async (): Promise<Compiled | { result: RunnerTest } | undefined> => {
       const header = await result.header();
@@ -350,6 +392,9 @@ interface Compiled {
   compiledAt: number;
   archive: SlugArchive;
 }
+
+/** Longer than the engine's calls may take, but for transfers. */
+const GIVE_UP_MS = 90_000;
 
 /** The container, in which anything may have run, only has a say in which one was detected. */
 function usedBuildpacks({ mode, buildpacks }: BuildpackChoice, names: readonly string[]): UsedBuildpack[] {

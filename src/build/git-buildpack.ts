@@ -41,9 +41,8 @@ export async function archiveGitBuildpack(wanted: string, options: GitBuildpackO
     signal: options.signal,
   });
   written.catch(() => undefined);
+  const filled = addRepository({ options, pack, submodules: 0 }, remote, wanted, 'buildpack', 0);
   try {
-    const job: Job = { options, pack, submodules: 0 };
-    const filled = addRepository(job, remote, wanted, 'buildpack', 0);
     const failed = written.then(() => new Promise<never>(() => undefined));
     const commit = await Promise.race([filled, failed]);
     pack.finalize();
@@ -51,6 +50,8 @@ export async function archiveGitBuildpack(wanted: string, options: GitBuildpackO
     return commit;
   } catch (error) {
     tar.destroy(error instanceof Error ? error : new Error(String(error)));
+    // Its files are removed next: until then git must have ended. It fails with the same, or because of it.
+    await filled.catch(() => undefined);
     if (error instanceof ArchiveError) throw new BuildpackFetchError('unusable', remote.host, error.message);
     throw error;
   }

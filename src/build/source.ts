@@ -5,13 +5,14 @@ import { pipeline } from 'node:stream/promises';
 import { extract, type Pack } from 'tar-stream';
 import { GIT_OPTIONS, gitEnvironment } from '../lib/git';
 import { killGroup, run, spawnGroup } from '../lib/process';
+import { appendArchiveSource, type ArchiveSource } from './archive-source';
 import { BuildFailure } from './build-failure';
 import { appendDirectorySource, type DirectorySource } from './directory-source';
 import { appendEntry, DYNO_UID, type AppendedSource } from './tar-entry';
 import { parseSlugIgnore, type SlugIgnore } from './slug-ignore';
 
 /** What a slug is made of. A kind for each way in which it comes. */
-export type Source = GitSource | DirectorySource;
+export type Source = GitSource | ArchiveSource | DirectorySource;
 
 /** A commit in a git repository on this machine. */
 export interface GitSource {
@@ -49,6 +50,8 @@ export function appendSource(
   switch (source.kind) {
     case 'git':
       return appendGitSource(pack, folder, source, signal);
+    case 'archive':
+      return appendArchiveSource(pack, { folder, uid: DYNO_UID }, source, signal);
     case 'directory':
       return appendDirectorySource(pack, folder, source, signal);
   }
