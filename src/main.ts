@@ -3,6 +3,7 @@ import path from 'node:path';
 import { Command, Option } from 'commander';
 import { ApiClientError, createApiClient, type ApiClient } from './cli/api-client';
 import type { BenchArguments } from './cli/bench/options';
+import type { BuildArguments } from './cli/build-options';
 import {
   clientEnvironment,
   formatForShell,
@@ -13,7 +14,7 @@ import {
 } from './cli/client-environment';
 import { collectGarbage } from './cli/gc';
 import { answerCredentialRequest } from './cli/git-credentials';
-import { CommandError, printLines, printTable, readStandardInput, warn } from './cli/terminal';
+import { CommandError, printLines, printTable, readStandardInput, warn, writeOutput } from './cli/terminal';
 import { idle, sleepSettings, wake, type SleepOptions } from './cli/sleep';
 import { describeApp, describeApps } from './cli/status';
 import { ConfigError, describeSettings, loadConfig, processEnvironment, type Config } from './daemon/config';
@@ -120,6 +121,26 @@ function buildProgram(): Command {
     .option('--any-host', 'also what is no app of this installation, on this machine')
     .option('--json', 'the result as JSON')
     .action(async (url: string, given: BenchArguments) => bench(url, given));
+
+  program
+    .command('build <folder>')
+    .description(
+      'build a folder to an image, with no app and no daemon; .gitignore does not count, .slugignore does',
+    )
+    .option(
+      '-b, --buildpack <name>',
+      'name, URL or folder; may be given more than once; else detected',
+      collect,
+    )
+    .option('-e, --env <key=value>', 'config var of the build, not kept in the image', collect)
+    .option('--env-file <file>', 'config vars of the build, a KEY=VALUE per line')
+    .option('-t, --tag <reference>', 'of the image (dynodock/build:<name of the folder>)')
+    .option('-s, --stack <name>', 'heroku-24, or heroku-22')
+    .option(
+      '--test',
+      'run the tests (bin/test-compile and bin/test) in place of a build; exits with their status',
+    )
+    .action(async (folder: string, given: BuildArguments) => build(folder, given));
 
   program
     .command('images')
@@ -293,6 +314,34 @@ async function bench(url: string, given: BenchArguments): Promise<void> {
       tell: warn,
       signal: calledOff.signal,
     });
+  } finally {
+    forget();
+  }
+}
+
+async function build(folder: string, given: BuildArguments): Promise<void> {
+  const [{ buildFolder }, { readBuildOptions }, { createLogger }] = await Promise.all([
+    import('./daemon/folder-build.js'),
+    import('./cli/build-options.js'),
+    import('./lib/logger.js'),
+  ]);
+  const options = readBuildOptions(folder, given, process.cwd());
+  const { config, paths } = open();
+  const logger = createLogger({ level: 'error' });
+  const calledOff = new AbortController();
+  const forget = onEndSignal(logger, () => calledOff.abort());
+  try {
+    const { exitCode, lines } = await buildFolder(options, {
+      config,
+      paths,
+      packageDir: PACKAGE_DIR,
+      logger,
+      print: writeOutput,
+      tell: (line) => warn(line),
+      signal: calledOff.signal,
+    });
+    printLines('', ...lines);
+    process.exitCode = exitCode;
   } finally {
     forget();
   }

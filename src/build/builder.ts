@@ -24,6 +24,8 @@ import { ResultReader, type RunnerFailure, type RunnerSlug, type RunnerTest } fr
 import { explainFailure } from './runner-failure';
 import { discardSlug, keepSlug, PARTIAL_SUFFIX, writeSlug, type SlugArchive, type SlugTarget } from './slug';
 import { SlugImages } from './slug-images';
+import { fetchSubmodules } from './push-submodules';
+import type { Source } from './source';
 
 export interface BuilderOptions {
   engine: ContainerEngine;
@@ -203,6 +205,7 @@ export class Builder {
     }
     const choice = await this.#chooseBuildpacks(request, output, signal);
     await this.#assertDiskSpace();
+    const source = await this.#withSubmodules(request.source, output, signal);
     // One that still runs would share the cache with this build.
     await this.#containers.removeLeftovers();
     const startedAt = clock.now().getTime();
@@ -223,13 +226,13 @@ export class Builder {
       await mkdir(path.dirname(target.archivePath), { recursive: true });
       const created = await this.#containers.create(request, choice.mode);
       id = created;
-      const send = (tar: Readable): Promise<void> => engine.putArchive(created, '/tmp', tar);
+      const send = (tar: Readable): Promise<void> => engine.putArchive(created, '/', tar);
       attachment = await engine.attach(id, { stdin: false });
       signal.throwIfAborted();
       const createdAt = clock.now().getTime();
       const warnings = await putBuildFiles(
         send,
-        request,
+        { ...request, source },
         choice.buildpacks,
         () => this.#buildpackCache.newBudget(),
         signal,
@@ -249,13 +252,14 @@ export class Builder {
       // Follows from there being a slug.
       if (request.mode === 'test') throw new RangeError('tests gave a slug');
       const archivedAt = clock.now().getTime();
-      const { checksum } = compiled.archive;
-      const image = await this.slugImages.make({ ...request, checksum }, target.layerPath);
+      const { checksum, size, layer } = compiled.archive;
+      const image = await this.slugImages.make({ ...request, checksum }, target.layerPath, layer);
       signal.throwIfAborted();
       await keepSlug(target);
-      await output.lines(detail(`Done: ${formatSize(compiled.archive.size)}`));
+      await output.lines(detail(`Done: ${formatSize(size)}`));
       return {
-        ...compiled.archive,
+        checksum,
+        size,
         archivePath: target.archivePath,
         image,
         processTypes: compiled.processTypes,
@@ -291,6 +295,15 @@ export class Builder {
       allowLocal: this.#options.allowLocalBuildpacks ?? true,
     };
     return chooseBuildpacks(request, catalog, this.#buildpackCache, output, signal);
+  }
+
+  async #withSubmodules(source: Source, output: LineOutput, signal: AbortSignal): Promise<Source> {
+    if (source.kind !== 'git') return source;
+    const { authoritiesFile, clock } = this.#options;
+    return {
+      ...source,
+      submodules: await fetchSubmodules(source, { authoritiesFile, clock }, output, signal),
+    };
   }
 
   async #assertDiskSpace(): Promise<void> {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Dirent } from 'node:fs';
 import { lstat, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -23,6 +24,16 @@ export interface StorageOptions {
   sourcesDir: string;
   /** Archives of slugs that are not released yet: `<app id>/<slug id>.tgz`. */
   uploadsDir: string;
+}
+
+const FOLDER_BUILDS = '-folders';
+
+/**
+ * In place of an installation's id on what `dynodock build` makes, which no daemon looks after. It keeps nothing from
+ * being removed either: an image that a build wants is made again.
+ */
+export function folderBuildsId(dataDir: string): string {
+  return `${createHash('sha256').update(dataDir).digest('hex').slice(0, 8)}${FOLDER_BUILDS}`;
 }
 
 interface StoredImage {
@@ -182,7 +193,7 @@ export class Storage {
       ...containers,
     ];
     const ids = found.flatMap(({ labels }) => labels[INSTALLATION_LABEL] ?? []);
-    return new Set(ids.filter((id) => id !== installationId));
+    return new Set(ids.filter((id) => id !== installationId && !id.endsWith(FOLDER_BUILDS)));
   }
 }
 

@@ -52,6 +52,7 @@ import { bundledBuildpacks } from './bundled-buildpacks';
 import type { Config } from './config';
 import { describeTakenPort } from './doctor';
 import { connectEngine, copyTrustBundle, ensureNetwork } from './engine-setup';
+import { BUILD_PIDS } from './folder-build';
 import { prepareImages } from './images';
 import { ownPidNamespace, removeInstance, writeInstance } from './instance';
 import { LocalAuthority } from './local-authority';
@@ -85,7 +86,6 @@ const RECONCILED_AT_ONCE = 4;
 const PUBLISHED_PORT_SETTLE_MS = 50;
 /** Most apps that crash at boot do so within this. */
 const DEPLOY_PATIENCE_MS = 3_000;
-const BUILD_PIDS = 4096;
 /** Of an uploaded archive. */
 const MAX_BLOB_BYTES = 1024 ** 3;
 const ROUTER_READY_MS = 15_000;

@@ -639,7 +639,7 @@ export class DockerEngine implements ContainerEngine {
   async addLayer(spec: LayerSpec): Promise<ImageInfo> {
     const doing = `add a layer to image ${spec.base}`;
     const base = await this.#bounded(doing, () => this.#docker.getImage(spec.base).inspect());
-    const layer = await measureLayer(spec.layerTarPath).catch((cause: unknown) => {
+    const layer = await measureLayer(spec.layerTarPath, spec.layer).catch((cause: unknown) => {
       // Said here, because a file that is missing on our side is no sign of a missing engine.
       throw new EngineError('other', `cannot ${doing}: its file cannot be read`, { cause });
     });

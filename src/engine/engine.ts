@@ -285,6 +285,8 @@ export interface LayerSpec {
   reference: string;
   /** File with an uncompressed tar; its paths are relative to the image's root. */
   layerTarPath: string;
+  /** Of that file, where it is known: `diffId` is `sha256:<hex>`. Absent: the file is read once more. */
+  layer?: { diffId: string; sizeBytes: number };
   /** Added to the base's own configuration. */
   config: ImageConfig;
   /** Recorded as the image's creation time, so that it does not vary. */
