@@ -7,6 +7,7 @@ import type { Apps } from '../platform/apps/apps';
 import type { Authorizations } from '../platform/authorizations/authorizations';
 import type { BuildpackInstallations } from '../platform/buildpack-installations/buildpack-installations';
 import type { ConfigVarsService } from '../platform/config-vars/config-vars';
+import type { ContainerReleases } from '../platform/container-releases/container-releases';
 import type { Domains } from '../platform/domains/domains';
 import type { DynoHours } from '../platform/dyno-hours/dyno-hours';
 import type { Dynos } from '../platform/dynos/dynos';
@@ -28,6 +29,7 @@ export interface ApiServices {
   builds: BuildReader;
   buildpackInstallations: BuildpackInstallations;
   configVars: ConfigVarsService;
+  containerReleases: Pick<ContainerReleases, 'update' | 'build'>;
   domains: Domains;
   dynoHours: DynoHours;
   dynos: Dynos;

@@ -6,6 +6,7 @@ import { pack as createPack, type Pack } from 'tar-stream';
 import type { ConfigVars } from '../domain/config-vars';
 import type { AppId, BuildId, SlugId } from '../domain/ids';
 import type { ProcessTypes } from '../domain/procfile';
+import type { ProcessImages } from '../domain/slug';
 import { stackTitle, type StackName } from '../domain/stack';
 import {
   EngineError,
@@ -33,6 +34,8 @@ import {
   withoutCredentials,
   type BuildpackSource,
 } from './buildpacks';
+import { ContainerBuilder } from './container-builder';
+import { ContainerImages } from './container-images';
 import { complaint, detail, formatSize, heading, LineOutput, type BuildOutput } from './output';
 import { discoverProcessTypes, parseReleaseInfo } from './process-types';
 import { ResultReader, type RunnerFailure, type RunnerSlug } from './result-reader';
@@ -56,6 +59,8 @@ export interface BuilderOptions {
   network: string;
   /** The host's bundle of trusted authorities, on the engine's host; mounted over the image's. */
   caBundlePath?: string;
+  /** Proxy settings for builds of Dockerfiles. */
+  buildEnv?: Readonly<Record<string, string>>;
   clock: Clock;
   logger: Logger;
   limits: BuildLimits;
@@ -91,9 +96,12 @@ export interface BuiltSlug {
   checksum: string;
   /** Bytes of it. */
   size: number;
+  /** Nothing is there where images are all that was built. */
   archivePath: string;
   /** Reference of the run image plus this slug. */
   image: string;
+  /** Of the container stack: what each process type runs. */
+  images?: ProcessImages;
   processTypes: ProcessTypes;
   buildpackProvidedDescription: string;
   /** What ran, e.g. `heroku/nodejs`: names to store on an app that had none. */
@@ -131,6 +139,9 @@ const FIELD_SEPARATOR = '\x1f';
  */
 export class Builder {
   readonly slugImages: SlugImages;
+  /** For apps on the container stack. */
+  readonly containerImages: ContainerImages;
+  readonly containers: ContainerBuilder;
   readonly #options: BuilderOptions;
   readonly #limits: Required<BuildLimits>;
   readonly #active = new Set<string>();
@@ -141,6 +152,13 @@ export class Builder {
     this.#options = options;
     this.slugImages = new SlugImages(options);
     this.#limits = { ...DEFAULTS, ...options.limits };
+    this.containerImages = new ContainerImages(options);
+    this.containers = new ContainerBuilder({
+      ...options,
+      images: this.containerImages,
+      memoryBytes: this.#limits.memoryBytes,
+      newSourcePath: () => this.slugImages.newLayerPath(),
+    });
   }
 
   /** Rejects with BuildFailure for what the client should read, with anything else for a bug. */
@@ -211,17 +229,18 @@ export class Builder {
   async removeApp(appId: AppId): Promise<void> {
     const { engine, installationId, slugsDir } = this.#options;
     await this.purgeCache(appId);
-    const images = await engine.listImages(ownedLabels(installationId, 'slug', { [APP_LABEL]: appId }));
-    for (const reference of images.flatMap(({ references }) => references))
-      await engine.removeImage(reference);
+    for (const role of ['slug', 'layers'] as const) {
+      const images = await engine.listImages(ownedLabels(installationId, role, { [APP_LABEL]: appId }));
+      for (const { id, references } of images) {
+        for (const name of references.length === 0 ? [id] : references) await engine.removeImage(name);
+      }
+    }
     await rm(path.join(slugsDir, appId), { recursive: true, force: true });
   }
 
   async #build(request: BuildRequest, output: LineOutput, signal: AbortSignal): Promise<BuiltSlug> {
     const { engine, logger } = this.#options;
-    if (request.stack === 'container') {
-      throw new BuildFailure('not_supported', 'Builds for the container stack are not supported yet.');
-    }
+    if (request.stack === 'container') return this.#buildContainers(request, output, signal);
     await output.lines(heading(`Building on the ${stackTitle(request.stack)} stack`));
     const buildpacks = await this.#resolveBuildpacks(request, output);
     await this.#assertDiskSpace();
@@ -292,6 +311,20 @@ export class Builder {
       else this.#hasLeftovers = true;
       this.#active.delete(request.buildId);
     }
+  }
+
+  async #buildContainers(request: BuildRequest, output: LineOutput, signal: AbortSignal): Promise<BuiltSlug> {
+    await this.#assertDiskSpace();
+    const { timings, ...built } = await this.containers.build(request, output, signal);
+    return {
+      ...built,
+      archivePath: this.slugImages.archivePath(request.appId, request.slugId),
+      buildpackProvidedDescription: CONTAINER_DESCRIPTION,
+      buildpacks: [],
+      configVars: {},
+      addons: [],
+      timings: { containerMs: 0, slugMs: 0, ...timings },
+    };
   }
 
   async #resolveBuildpacks(request: BuildRequest, output: LineOutput): Promise<BuildpackChoice> {
@@ -498,6 +531,9 @@ interface Compiled {
   compiledAt: number;
   archive: SlugArchive;
 }
+
+/** What app lists show as the app's kind. */
+const CONTAINER_DESCRIPTION = 'Container';
 
 const LAYER_FILE = /^slug-[0-9a-f-]{36}\.tar$/;
 

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { parse, YAMLParseError } from 'yaml';
+import { parse } from 'yaml';
 import { PROCESS_TYPE } from '../domain/procfile';
 import { RELEASE_TYPE } from '../domain/release';
 import { quoteForShell } from '../lib/shell';
@@ -81,12 +81,9 @@ function load(text: string): unknown {
     // Anchors of a few lines can stand for gigabytes otherwise.
     return parse(text, { maxAliasCount: 100, merge: true });
   } catch (error) {
-    if (error instanceof YAMLParseError || error instanceof ReferenceError) {
-      throw new HerokuYmlError(`not valid YAML: ${error.message.split('\n')[0]?.replace(/:$/, '') ?? ''}`, {
-        cause: error,
-      });
-    }
-    throw error;
+    // Besides its own errors the parser throws others for input that it does not expect.
+    const [reason = ''] = (error instanceof Error ? error.message : '').split('\n');
+    throw new HerokuYmlError(`not valid YAML: ${reason.replace(/:$/, '')}`, { cause: error });
   }
 }
 

@@ -647,7 +647,7 @@ export class DockerEngine implements ContainerEngine {
         abortSignal: AbortSignal.any([signal, broken.signal]),
       });
     } catch (error) {
-      if (signal.aborted) throw new EngineError('other', `${doing}: called off`, { cause: error });
+      if (signal.aborted) return { outcome: 'called-off', stages: [] };
       const { errored } = context;
       context.destroy();
       if (errored) throw new EngineError('other', `cannot ${doing}: ${errored.message}`, { cause: errored });
@@ -665,7 +665,7 @@ export class DockerEngine implements ContainerEngine {
       const text = progress.take(message as BuildMessage);
       if (text !== '') await onOutput(text);
     }
-    if (signal.aborted) throw new EngineError('other', `${doing}: called off`);
+    if (signal.aborted) return { outcome: 'called-off', stages: progress.stages };
     const result = progress.result();
     if (result === undefined) throw new EngineError('unreachable', `cannot ${doing}: the engine hung up`);
     if (result.outcome === 'failed' && /no space left on device/i.test(result.reason)) {

@@ -95,8 +95,7 @@ export interface ContainerEngine {
   addLayer(spec: LayerSpec): Promise<ImageInfo>;
   /**
    * Builds a Dockerfile. The image gets no name; its labels are those of `spec` besides what the Dockerfile says. What is
-   * wrong with the build itself is its result, not an error. Aborting the signal ends it, whatever runs in it included
-   * (`other`).
+   * wrong with the build itself is its result, not an error. Aborting the signal ends it, whatever runs in it included.
    */
   buildImage(spec: ImageBuildSpec, context: Readable, options: ImageBuildOptions): Promise<ImageBuildResult>;
   /** How an image runs by itself; undefined without the image. */
@@ -308,6 +307,7 @@ export type ImageBuildResult = {
   | { outcome: 'built'; imageId: string }
   /** `step`: the instruction that failed, if it came to one. */
   | { outcome: 'failed'; reason: string; step: string | null }
+  | { outcome: 'called-off' }
 );
 
 export interface LayerSpec {

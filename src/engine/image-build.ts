@@ -45,12 +45,16 @@ export class BuildProgress {
     return `${message.id === undefined ? '' : `${message.id}: `}${message.status}\n`;
   }
 
+  /** What there would be left if it ended now. */
+  get stages(): string[] {
+    return this.#stages.filter(isMade);
+  }
+
   /** undefined if the engine has not said how it ended. */
   result(): ImageBuildResult | undefined {
-    const made = this.#stages.filter(isMade);
     if (this.#failure !== undefined) {
       const reason = this.#failure.trim() || 'no reason was given';
-      return { outcome: 'failed', reason, step: this.#step ?? null, stages: made };
+      return { outcome: 'failed', reason, step: this.#step ?? null, stages: this.stages };
     }
     if (this.#imageId === undefined) return undefined;
     // The last stage is the image itself.

@@ -1,7 +1,7 @@
 import type { AppId, SlugId } from '../domain/ids';
 import type { ProcessTypes } from '../domain/procfile';
 import type { Release } from '../domain/release';
-import type { Slug } from '../domain/slug';
+import type { ProcessImages, Slug } from '../domain/slug';
 import type { StackName } from '../domain/stack';
 import { date, integer, json, text, textOrNull } from './columns';
 import type { Database, Row, Statement } from './database';
@@ -15,9 +15,9 @@ export class SlugStore {
   constructor(database: Database) {
     this.#insert =
       database.prepare(`INSERT INTO slugs (id, app_id, stack, commit_sha, commit_description, process_types,
-        buildpack_provided_description, checksum, size, image, created_at, updated_at)
+        buildpack_provided_description, checksum, size, image, images, created_at, updated_at)
       VALUES (@id, @appId, @stack, @commit, @commitDescription, @processTypes, @buildpackProvidedDescription,
-        @checksum, @size, @image, @createdAt, @updatedAt)`);
+        @checksum, @size, @image, @images, @createdAt, @updatedAt)`);
     this.#setImage = database.prepare(
       'UPDATE slugs SET image = @image, updated_at = @updatedAt WHERE id = @id',
     );
@@ -29,6 +29,7 @@ export class SlugStore {
     this.#insert.run({
       ...slug,
       processTypes: JSON.stringify(slug.processTypes),
+      images: slug.images === undefined ? null : JSON.stringify(slug.images),
       createdAt: slug.createdAt.getTime(),
       updatedAt: slug.updatedAt.getTime(),
     });
@@ -66,6 +67,7 @@ function toSlug(row: Row): Slug {
     checksum: text(row, 'checksum'),
     size: integer(row, 'size'),
     image: text(row, 'image'),
+    ...(row['images'] === null ? {} : { images: json(row, 'images') as ProcessImages }),
     createdAt: date(row, 'created_at'),
     updatedAt: date(row, 'updated_at'),
   };

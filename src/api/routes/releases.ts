@@ -23,11 +23,11 @@ export function releaseRoutes(
 ): Router {
   const router = Router();
   const present = (req: Request, app: App, release: Release): Record<string, unknown> =>
-    presentRelease(
-      release,
-      app,
-      release.command === null ? null : outputStreamUrl(req, streamKeys, 'releases', release.id),
-    );
+    presentRelease(release, app, {
+      outputStreamUrl:
+        release.command === null ? null : outputStreamUrl(req, streamKeys, 'releases', release.id),
+      isOfImages: releases.isOfImages(release),
+    });
 
   router.get('/apps/:app/releases', (req, res) => {
     const app = apps.find(req.params.app);

@@ -12,12 +12,13 @@ export class Slugs {
   }
 
   list(app: App): Slug[] {
-    return this.#context.store.slugs.of(app.id);
+    return this.#context.store.slugs.of(app.id).filter(({ images }) => images === undefined);
   }
 
   find(app: App, id: string): Slug {
     const slug = isUuid(id) ? this.#context.store.slugs.get(id as SlugId) : undefined;
-    if (slug?.appId !== app.id) throw notFound('slug');
+    // What releases of images consist of is no slug to the API.
+    if (slug?.appId !== app.id || slug.images !== undefined) throw notFound('slug');
     return slug;
   }
 }

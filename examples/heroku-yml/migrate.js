@@ -1,0 +1,1 @@
+console.log(`Migrating as user ${process.getuid()}`);
