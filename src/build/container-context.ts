@@ -32,6 +32,8 @@ export class ContainerSource {
       this.warnings = warnings;
       pack.finalize();
     });
+    // It only fails with what is thrown below.
+    tar.on('error', () => undefined);
     filled.catch((error: unknown) => tar.destroy(error instanceof Error ? error : new Error(String(error))));
     const written = pipeline(tar, createWriteStream(this.#tarPath, { mode: 0o600 }), { signal });
     await Promise.all([filled, written]);
@@ -82,8 +84,10 @@ export class ContainerSource {
         stream.destroy(failure);
       }
     });
-    // Whoever reads it hears of the failure; nobody may be reading any more.
-    output.on('error', () => undefined);
+    // Whoever reads `output` hears of the failure; nobody may be reading any more, and the others fail with it.
+    for (const stream of [pack as unknown as Readable, entries as unknown as Readable, output]) {
+      stream.on('error', () => undefined);
+    }
     return { tar: output, dockerfile: name };
   }
 

@@ -147,8 +147,11 @@ export class ContainerImages {
     const pack = createPack();
     pack.entry({ name: 'Dockerfile' }, dockerfile);
     pack.finalize();
+    const context = pack as unknown as Readable;
+    // Of a transfer that breaks off the engine tells.
+    context.on('error', () => undefined);
     const spec = { dockerfile: 'Dockerfile', buildArgs: {}, labels, network: 'none' };
-    const result = await engine.buildImage(spec, pack as unknown as Readable, {
+    const result = await engine.buildImage(spec, context, {
       onOutput: () => Promise.resolve(),
       signal: AbortSignal.timeout(DERIVE_TIMEOUT_MS),
     });

@@ -173,6 +173,8 @@ async function packContext(folder: string, dockerfile: string): Promise<Readable
   const needed = new Set([dockerfile, '.dockerignore']);
   const pack = createPack();
   const tar = pack as unknown as Readable;
+  // Whoever sends it asks for what went wrong.
+  tar.on('error', () => undefined);
   const rules: ContextRules = {
     ignores: (name) => ignores(name) && !needed.has(name),
     // Exceptions may name what is in an ignored folder, and so may the Dockerfile's own path.

@@ -14,6 +14,9 @@ export interface BuildMessage {
 
 /** The builder appends our labels as steps of their own. */
 const STEP = /^Step (\d+)\/(\d+) : ((\w+).*)/s;
+/** In which the builder sets what commands print to standard error. */
+// eslint-disable-next-line no-control-regex -- see above
+const ERROR_COLOUR = /^\x1b\[91m|\x1b\[0m$/g;
 const LAYER = /^ ---> ([0-9a-f]{12,64})\s*$/;
 const BUILT = /^Successfully built ([0-9a-f]{12,64})/;
 
@@ -39,7 +42,7 @@ export class BuildProgress {
     }
     if (message.aux !== undefined && !Array.isArray(message.aux))
       this.#imageId = message.aux.ID ?? this.#imageId;
-    if (message.stream !== undefined) return this.#read(message.stream);
+    if (message.stream !== undefined) return this.#read(message.stream.replace(ERROR_COLOUR, ''));
     // Bars that move are left out: what is shown here is read line by line.
     if (message.status === undefined || message.progress !== undefined) return '';
     return `${message.id === undefined ? '' : `${message.id}: `}${message.status}\n`;

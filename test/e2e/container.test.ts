@@ -87,10 +87,10 @@ test('a push builds the Dockerfile, runs the release command and scales web', as
   const { body } = await platform.api('GET', '/apps/boxed/formation');
   expect(body).toMatchObject([
     { type: 'release', quantity: 0 },
-    { type: 'web', quantity: 1, command: 'node server.js' },
-    { type: 'worker', quantity: 0, command: 'node worker.js' },
+    { type: 'web', quantity: 1, command: 'python3 server.py' },
+    { type: 'worker', quantity: 0, command: 'python3 worker.py' },
   ]);
-  expect(words(await heroku('ps'))).toContain('web (Basic): node server.js (1)');
+  expect(words(await heroku('ps'))).toContain('web (Eco): python3 server.py (1)');
 });
 
 test('a worker of another process type runs beside it, and config vars restart both', async () => {
@@ -108,7 +108,7 @@ test('heroku run runs in the image, and tells how it ended', async () => {
   const run = await heroku('run', '--exit-code', 'echo "$GREETING in $PWD as $(id -u)"; exit 3');
   expect(run.exitCode).toBe(3);
   expect(run.stdout).toMatch(/^Good day in \/app as [1-9]\d{4}\s*$/m);
-  expect((await heroku('run', '--no-tty', 'node', '-p', '6*7')).stdout).toContain('42');
+  expect((await heroku('run', '--no-tty', 'python3 -c "print(6*7)"')).stdout).toContain('42');
 });
 
 test('a new version and a rollback', async () => {
@@ -191,9 +191,7 @@ describe('images that were made elsewhere', () => {
   test('dynodock container:push builds and releases in one', async () => {
     const directory = await platform.repository({
       'Dockerfile.web':
-        'FROM dynodock/heroku:24\nARG WHO\nENV WHO=$WHO\nCOPY web.js /srv/\nWORKDIR /srv\nCMD node web.js\n',
-      'web.js':
-        'require("node:http").createServer((q, s) => s.end(`pushed by ${process.env.WHO}`)).listen(process.env.PORT)',
+        'FROM dynodock/heroku:24\nARG WHO\nWORKDIR /srv/site\nRUN echo "pushed by $WHO" > index.html\nCMD python3 -m http.server $PORT\n',
       'clock/Dockerfile.clock': 'FROM dynodock/heroku:24\nENTRYPOINT ["sleep"]\nCMD ["600"]\n',
     });
     const pushed = await platform.dynodock([
@@ -210,7 +208,7 @@ describe('images that were made elsewhere', () => {
       /Released v\d+ of boxed: Deployed web \([0-9a-f]{12}\), clock \([0-9a-f]{12}\)/,
     );
     await untilAnswered('pushed by me');
-    const failed = await platform.dynodock(['container:push', 'boxed', 'web', '-f', 'web.js', directory]);
+    const failed = await platform.dynodock(['container:push', 'boxed', 'web', '-f', 'none', directory]);
     expect(failed).toMatchObject({ exitCode: 1 });
     await untilAnswered('pushed by me');
   });
@@ -225,8 +223,11 @@ describe('images that were made elsewhere', () => {
     expect((await releases()).at(-1)?.description).toMatch(/^Deployed side \([0-9a-f]{12}\)$/);
     expect(await heroku('container:rm', 'side')).toMatchObject({ exitCode: 0 });
     expect((await releases()).at(-1)?.description).toBe('Removed side');
-    const { body: left } = await platform.api('GET', '/apps/boxed/formation');
-    expect((left as { type: string }[]).map(({ type }) => type)).not.toContain('side');
+    // It takes effect when its release command has succeeded.
+    await eventually('the end of the process type', async () => {
+      const { body: left } = await platform.api('GET', '/apps/boxed/formation');
+      return !(left as { type: string }[]).some(({ type }) => type === 'side');
+    });
     const unknown = await platform.api('PATCH', '/apps/boxed/formation', {
       updates: [{ type: 'web', docker_image: `sha256:${'0'.repeat(64)}` }],
     });

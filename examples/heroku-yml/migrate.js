@@ -1,1 +1,0 @@
-console.log(`Migrating as user ${process.getuid()}`);
