@@ -9,6 +9,7 @@ import type { ContainerEngine, ImageBuildResult } from '../engine/engine';
 import type { Clock } from '../lib/clock';
 import { containerBuildFailed, manifestInvalid, manifestMissing, type BuildFailure } from './build-failure';
 import { ContainerSource } from './container-context';
+import type { BuildRequest, BuiltSlug } from './build-request';
 import { BASE_NAMES, type ContainerImages, type KeptImage } from './container-images';
 import { commandLine, HerokuYmlError, parseHerokuYml, type HerokuYml, type ImageCommand } from './heroku-yml';
 import { complaint, formatSize, type LineOutput } from './output';
@@ -27,22 +28,13 @@ export interface ContainerBuilderOptions {
   clock: Clock;
 }
 
-export interface ContainerBuild {
-  appId: AppId;
-  source: Source;
-}
+export type ContainerBuild = Pick<BuildRequest, 'appId' | 'source'>;
 
-export interface BuiltImages {
-  images: ProcessImages;
-  processTypes: ProcessTypes;
-  /** `SHA256:<hex>` over all that the release is made of. */
-  checksum: string;
-  /** Bytes of the images. */
-  size: number;
-  /** The image of `web`, or of the first type. */
-  image: string;
-  timings: { sourceMs: number; compileMs: number; imageMs: number };
-}
+/** What app lists show as the app's kind. */
+export const CONTAINER_DESCRIPTION = 'Container';
+
+/** A built app without an archive; `checksum`, `size` and `image` speak of its images. */
+export type BuiltImages = Omit<BuiltSlug, 'archivePath'> & { images: ProcessImages };
 
 /** One Dockerfile, apart from where its files come from. */
 export interface DockerfileBuild {
@@ -87,11 +79,16 @@ export class ContainerBuilder {
       const fetchedAt = clock.now().getTime();
       const built = await this.#buildAll(appId, manifest, files, output, signal);
       const builtAt = clock.now().getTime();
-      const release = assemble(manifest, built);
       return {
-        ...release,
+        ...assemble(manifest, built),
+        buildpackProvidedDescription: CONTAINER_DESCRIPTION,
+        buildpacks: [],
+        configVars: {},
+        addons: [],
         size: [...built.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
         timings: {
+          containerMs: 0,
+          slugMs: 0,
           sourceMs: fetchedAt - startedAt,
           compileMs: builtAt - fetchedAt,
           imageMs: clock.now().getTime() - builtAt,

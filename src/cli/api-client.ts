@@ -126,6 +126,8 @@ async function buildImage(
     },
     signal,
   });
+  // Also after the answer has begun, which then fails for whoever reads it.
+  call.on('error', () => undefined);
   const answered = once(call, 'response') as Promise<[IncomingMessage]>;
   const sent = pipeline(tar, call);
   // An answer that comes before all was sent says more than that the rest was not wanted.

@@ -32,11 +32,23 @@ export class Paths {
   get slugs(): string {
     return path.join(this.dataDir, 'slugs');
   }
+  /** Source code that was uploaded for a build. */
+  get sources(): string {
+    return path.join(this.dataDir, 'sources');
+  }
+  /** Slugs that were uploaded and are not released yet. */
+  get slugUploads(): string {
+    return path.join(this.dataDir, 'slug-uploads');
+  }
   get buildOutput(): string {
     return path.join(this.dataDir, 'build-output');
   }
   get releaseOutput(): string {
     return path.join(this.dataDir, 'release-output');
+  }
+  /** Buildpacks fetched from elsewhere. */
+  get buildpacks(): string {
+    return path.join(this.dataDir, 'buildpacks');
   }
   get work(): string {
     return path.join(this.dataDir, 'work');
@@ -82,8 +94,11 @@ export class Paths {
       path.dirname(this.trustBundle),
       this.repositories,
       this.slugs,
+      this.sources,
+      this.slugUploads,
       this.buildOutput,
       this.releaseOutput,
+      this.buildpacks,
       this.work,
       this.run,
       this.logs,

@@ -34,6 +34,10 @@ export interface Slug {
   image: string;
   /** Of the container stack alone: its images. There is no archive then; `checksum`, `size` and `image` speak of these. */
   images?: ProcessImages;
+  /** Was its archive made elsewhere? Such a one is put in order whenever an image is made of it. Absent = no. */
+  uploaded?: boolean;
+  /** The slug of another app that it is a copy of; that one may be gone. */
+  copiedFrom?: SlugId | null;
   createdAt: Date;
   updatedAt: Date;
 }

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { BuildFailure } from '../../build/build-failure';
-import { summarize, type ContainerBuilder } from '../../build/container-builder';
+import { CONTAINER_DESCRIPTION, summarize, type ContainerBuilder } from '../../build/container-builder';
 import { UnusableImage, type ContainerImages, type KeptImage } from '../../build/container-images';
 import { LineOutput } from '../../build/output';
 import type { Actor } from '../../domain/account';
@@ -85,7 +85,7 @@ export class ContainerReleases {
         stack: 'container',
         commit: null,
         commitDescription: null,
-        buildpackProvidedDescription: 'Container',
+        buildpackProvidedDescription: CONTAINER_DESCRIPTION,
         size: [...references].reduce((sum, reference) => sum + (sizes.get(reference) ?? 0), 0),
         createdAt: now,
         updatedAt: now,

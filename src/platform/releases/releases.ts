@@ -157,12 +157,28 @@ export class Releases {
     );
     if (expired !== undefined) throw slugExpired(expired);
     return store.transaction(() => {
-      addProcessTypes(this.#context, app, slug.processTypes, !this.#everDeployed(app));
+      const scaled = addProcessTypes(this.#context, app, slug.processTypes, !this.#everDeployed(app));
+      if (scaled.length > 0) {
+        store.afterCommit(() => {
+          this.#context.logplex.api(app.id, `Scaled to ${scaled.join(' ')} by user ${actor.email}`);
+        });
+      }
       return this.create(actor, app, {
         description: description ?? (slug.commit === null ? 'Deploy' : describeDeploy(slug.commit)),
         slugId: slug.id,
       });
     });
+  }
+
+  /** Releases the images of the newest deploy again. Throws invalid_params where there is none, or it is a slug. */
+  repeatImages(actor: Actor, app: App, description: string | undefined): Release {
+    const newest = this.list(app).findLast(({ slugId }) => slugId !== null);
+    const code = this.#context.store.slugs.ofRelease(newest);
+    if (code?.images === undefined || description === undefined) {
+      throw invalidParams('Parameter slug is required.');
+    }
+    if (newest?.status === 'expired') throw slugExpired(newest);
+    return this.create(actor, app, { description, slugId: code.id });
   }
 
   #everDeployed(app: App): boolean {

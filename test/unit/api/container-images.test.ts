@@ -29,6 +29,10 @@ async function descriptions(): Promise<string[]> {
   return (body as { description: string }[]).map(({ description }) => description).slice(2);
 }
 
+function expectRefusal(answer: { status: number; body: unknown }): void {
+  expect(answer).toMatchObject({ status: 422, body: { id: 'invalid_params' } });
+}
+
 describe('an image of the engine', () => {
   test('is released by its id, and brings its process type', async () => {
     const id = anImage('mine:1');
@@ -114,6 +118,20 @@ describe('an image of the engine', () => {
     });
     api.engine.failNext('inspectImage', new EngineError('unreachable', 'gone'));
     expect(await api.patch('/apps/boxed/formation', body)).toMatchObject({ status: 503 });
+  });
+
+  test('is released again as heroku releases:retry does it, which knows of no slug', async () => {
+    anImage('mine:1');
+    expectRefusal(await api.post('/apps/boxed/releases', { description: 'Retry of v2' }));
+    await api.patch('/apps/boxed/formation', { updates: [{ type: 'web', docker_image: 'mine:1' }] });
+    const answer = await api.post('/apps/boxed/releases', { description: 'Retry of v3: Deployed web' });
+    expectToMatchSchema('release', answer.body);
+    expect(answer.body).toMatchObject({
+      version: 4,
+      description: 'Retry of v3: Deployed web',
+      current: true,
+    });
+    expectRefusal(await api.post('/apps/boxed/releases', {}));
   });
 
   test('is not released by its slug’s id', async () => {
@@ -289,7 +307,7 @@ describe('the endpoint for folders', () => {
         },
       );
       request.on('error', reject);
-      tar.pipe(request as unknown as NodeJS.WritableStream);
+      tar.pipe(request);
     });
     expect(status).toBe(404);
   });

@@ -3,7 +3,8 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { BuildFailure } from '../../../src/build/build-failure';
-import { Builder, type BuiltSlug } from '../../../src/build/builder';
+import type { BuiltSlug } from '../../../src/build/build-request';
+import { Builder } from '../../../src/build/builder';
 import type { AppId, BuildId, SlugId } from '../../../src/domain/ids';
 import { EngineError } from '../../../src/engine/engine';
 import { APP_LABEL, ownedLabels } from '../../../src/engine/labels';
@@ -35,6 +36,7 @@ describe('a build of the container stack', () => {
       installationId: 'test',
       imagesFor: () => ({ run: 'run', build: 'build' }),
       buildpacksDir: directory,
+      buildpackCacheDir: path.join(directory, 'buildpack-cache'),
       slugsDir: path.join(directory, 'slugs'),
       workDir: path.join(directory, 'work'),
       network: 'bridge',

@@ -127,8 +127,9 @@ test('a process type without an image is not found', () => {
 });
 
 test('a slug runs as it always did', () => {
-  const { images: _, ...plain } = slug;
-  const spec = specOf({}, { ...plain, stack: 'heroku-24' });
+  const plain: Slug = { ...slug, stack: 'heroku-24' };
+  delete plain.images;
+  const spec = specOf({}, plain);
   expect(spec).toMatchObject({
     image: 'dynodock/slug:web',
     command: ['/usr/local/bin/dyno-launch', 'node web.js'],
