@@ -3,7 +3,6 @@ import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import type { AppId } from '../domain/ids';
-import type { ProcessTypes } from '../domain/procfile';
 import type { ProcessImage, ProcessImages } from '../domain/slug';
 import type { ContainerEngine, ImageBuildResult } from '../engine/engine';
 import type { Clock } from '../lib/clock';
@@ -13,7 +12,6 @@ import type { BuildRequest, BuiltSlug } from './build-request';
 import { BASE_NAMES, type ContainerImages, type KeptImage } from './container-images';
 import { commandLine, HerokuYmlError, parseHerokuYml, type HerokuYml, type ImageCommand } from './heroku-yml';
 import { complaint, formatSize, type LineOutput } from './output';
-import type { Source } from './source';
 
 export interface ContainerBuilderOptions {
   engine: ContainerEngine;
