@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, Option } from 'commander';
-import { ApiClientError, createApiClient, type ApiClient } from './cli/api-client';
+import { ApiClientError, createApiClient, type ApiClient, type ContainerApiClient } from './cli/api-client';
 import type { BenchArguments } from './cli/bench/options';
 import type { BuildArguments } from './cli/build-options';
 import {
@@ -12,6 +12,7 @@ import {
   type ClientSettings,
   type Shell,
 } from './cli/client-environment';
+import type { ContainerPushOptions } from './cli/container-push';
 import { collectGarbage } from './cli/gc';
 import { answerCredentialRequest } from './cli/git-credentials';
 import { CommandError, printLines, printTable, readStandardInput, warn, writeOutput } from './cli/terminal';
@@ -94,6 +95,21 @@ function buildProgram(): Command {
     .description('remove what older deploys have left on the disk; the daemon does so by itself')
     .option('-n, --dry-run', 'only say what would go and what stays, and why')
     .action(async (options: { dryRun?: boolean }) => gc(options.dryRun === true));
+
+  program
+    .command('container:push <app> [words...]')
+    .usage('[options] <app> [process types...] [folder]')
+    .description('build Dockerfiles for an app on the container stack, and release the images')
+    .option(
+      '-R, --recursive',
+      'Dockerfile.<process type> in the folder and below, each built in its own folder',
+    )
+    .option('-f, --file <path>', 'the Dockerfile, from the folder')
+    .option('--arg <name=value>', 'a build argument; may be given more than once', collect)
+    .option('--context-path <folder>', 'the context, instead of the folder')
+    .action(async (app: string, words: string[], options: ContainerPushOptions) =>
+      containerPush(app, words, options),
+    );
 
   program
     .command('doctor')
@@ -239,7 +255,7 @@ async function status(app?: string): Promise<void> {
 }
 
 /** The running daemon of the settings' data folder. */
-async function daemon(): Promise<{ api: ApiClient; instance: Instance; paths: Paths }> {
+async function daemon(): Promise<{ api: ApiClient & ContainerApiClient; instance: Instance; paths: Paths }> {
   const { paths } = open();
   const instance = await findInstance(paths);
   if (instance === undefined)
@@ -252,6 +268,25 @@ async function gc(dryRun: boolean): Promise<void> {
   printTable(rows);
   if (rows.length > 0) printLines('');
   printLines(...summary);
+}
+
+async function containerPush(app: string, words: string[], options: ContainerPushOptions): Promise<void> {
+  const [{ pushContainers }, { silentLogger }] = await Promise.all([
+    import('./cli/container-push.js'),
+    import('./lib/logger.js'),
+  ]);
+  const calledOff = new AbortController();
+  const forget = onEndSignal(silentLogger, () => calledOff.abort());
+  try {
+    const { api } = await daemon();
+    const write = (text: string): void => void process.stdout.write(text);
+    await pushContainers({ api, cwd: process.cwd(), write, signal: calledOff.signal }, app, words, options);
+  } catch (error) {
+    if (!calledOff.signal.aborted) throw error;
+    throw new CommandError('Called off; nothing was released.');
+  } finally {
+    forget();
+  }
 }
 
 async function doctor(): Promise<void> {

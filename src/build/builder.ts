@@ -17,6 +17,8 @@ import { chooseBuildpacks, type BuildpackChoice } from './buildpack-choice';
 import { bundledBuildpacks } from './buildpacks';
 import { assertDiskSpace } from './disk-space';
 import { watchContainer } from './heartbeat';
+import { ContainerBuilder } from './container-builder';
+import { ContainerImages } from './container-images';
 import { complaint, detail, formatSize, heading, LineOutput, type BuildOutput } from './output';
 import { OutputPump } from './output-pump';
 import { discoverProcessTypes, parseReleaseInfo } from './process-types';
@@ -47,6 +49,8 @@ export interface BuilderOptions {
   network: string;
   /** The host's bundle of trusted authorities, on the engine's host; mounted over the image's. */
   caBundlePath?: string;
+  /** Proxy settings for builds of Dockerfiles. */
+  buildEnv?: Readonly<Record<string, string>>;
   clock: Clock;
   logger: Logger;
   limits: BuildLimits;
@@ -79,6 +83,9 @@ const DEFAULTS = {
  */
 export class Builder {
   readonly slugImages: SlugImages;
+  /** For apps on the container stack. */
+  readonly containerImages: ContainerImages;
+  readonly containerBuilder: ContainerBuilder;
   readonly #containers: BuildContainers;
   readonly #buildpackCache: BuildpackCache;
   readonly #options: BuilderOptions;
@@ -94,6 +101,13 @@ export class Builder {
       clock: options.clock,
     });
     this.#limits = { ...DEFAULTS, ...options.limits };
+    this.containerImages = new ContainerImages(options);
+    this.containerBuilder = new ContainerBuilder({
+      ...options,
+      images: this.containerImages,
+      memoryBytes: this.#limits.memoryBytes,
+      newSourcePath: () => this.slugImages.newLayerPath(),
+    });
   }
 
   /** Rejects with BuildFailure for what the client should read, with anything else for a bug. */
@@ -159,9 +173,12 @@ export class Builder {
   async removeApp(appId: AppId): Promise<void> {
     const { engine, installationId, slugsDir } = this.#options;
     await this.purgeCache(appId);
-    const images = await engine.listImages(ownedLabels(installationId, 'slug', { [APP_LABEL]: appId }));
-    for (const reference of images.flatMap(({ references }) => references))
-      await engine.removeImage(reference);
+    for (const role of ['slug', 'layers'] as const) {
+      const images = await engine.listImages(ownedLabels(installationId, role, { [APP_LABEL]: appId }));
+      for (const { id, references } of images) {
+        for (const name of references.length === 0 ? [id] : references) await engine.removeImage(name);
+      }
+    }
     await rm(path.join(slugsDir, appId), { recursive: true, force: true });
   }
 
@@ -196,7 +213,12 @@ export class Builder {
   ): Promise<BuiltSlug | TestedSource> {
     const { engine, clock } = this.#options;
     if (request.stack === 'container') {
-      throw new BuildFailure('not_supported', 'Builds for the container stack are not supported yet.');
+      if (request.mode === 'test') {
+        throw new BuildFailure('not_supported', 'Tests of apps on the container stack are not supported.');
+      }
+      await this.#assertDiskSpace();
+      const built = await this.containerBuilder.build(request, output, signal);
+      return { ...built, archivePath: this.slugImages.archivePath(request.appId, request.slugId) };
     }
     await output.lines(heading(`Building on the ${stackTitle(request.stack)} stack`));
     const { previousStack } = request;

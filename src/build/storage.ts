@@ -51,6 +51,8 @@ interface StoredFile {
 /** Something that a build has left on the disk, here or at the engine. */
 export type Stored =
   | ({ kind: 'slug-image'; appId: AppId } & StoredImage)
+  /** Stages of Dockerfiles that no image of a release is made of. */
+  | ({ kind: 'build-layers'; appId: AppId; createdAt: Date } & StoredImage)
   /** Of every installation on the engine: the run and build images, their base, and the daemon's own. */
   | ({ kind: 'stack-image'; createdAt: Date } & StoredImage)
   | { kind: 'build-cache'; appId: AppId; name: string; bytes: number | null }
@@ -85,6 +87,7 @@ export class Storage {
     const usage = appId === undefined ? await this.#diskUsage() : undefined;
     const things: Stored[] = [
       ...(await this.#slugImages(usage, appId)),
+      ...(await this.#layers(usage, appId)),
       ...(await filesOfApps(slugsDir, appId)).map(({ app, name, ...file }) => ({
         kind: 'slug-archive' as const,
         appId: app,
@@ -128,6 +131,7 @@ export class Storage {
     const { engine } = this.#options;
     switch (thing.kind) {
       case 'slug-image':
+      case 'build-layers':
       case 'stack-image':
         for (const name of thing.references.length === 0 ? [thing.id] : thing.references) {
           await engine.removeImage(name);
@@ -161,6 +165,17 @@ export class Storage {
     return images.map((image) => ({
       kind: 'slug-image',
       appId: (image.labels[APP_LABEL] ?? '') as AppId,
+      ...toStored(image, usage),
+    }));
+  }
+
+  async #layers(usage: DiskUsage | undefined, appId: AppId | undefined): Promise<Stored[]> {
+    const { engine, installationId } = this.#options;
+    const labels = ownedLabels(installationId, 'layers', appId === undefined ? {} : { [APP_LABEL]: appId });
+    return (await engine.listImages(labels)).map((image) => ({
+      kind: 'build-layers',
+      appId: (image.labels[APP_LABEL] ?? '') as AppId,
+      createdAt: image.createdAt,
       ...toStored(image, usage),
     }));
   }

@@ -4,8 +4,9 @@ export class CommandError extends Error {
   constructor(
     message: string,
     readonly advice?: string,
+    options?: { cause?: unknown },
   ) {
-    super(message);
+    super(message, options);
   }
 }
 

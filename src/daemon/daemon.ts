@@ -4,11 +4,11 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createApiServer, PortInUseError, type ApiServer } from '../api/server';
 import { Builder } from '../build/builder';
+import { BASE_NAMES } from '../build/container-images';
 import { SourceFetcher } from '../build/source-fetcher';
 import { Storage } from '../build/storage';
 import { stackImageReferences, type StackImages } from '../build/stack-images';
 import type { AppId } from '../domain/ids';
-import { notSupported } from '../domain/errors';
 import { Reconciler } from '../dyno-manager/reconciler';
 import { GitEndpoint } from '../git/endpoint';
 import { PushReceiver } from '../git/receive';
@@ -29,6 +29,7 @@ import { ConfigVarsService } from '../platform/config-vars/config-vars';
 import type { PlatformContext } from '../platform/context';
 import { Domains } from '../platform/domains/domains';
 import { Attachments } from '../platform/dynos/attachments';
+import { ContainerReleases } from '../platform/container-releases/container-releases';
 import { DeployWatch } from '../platform/dynos/deploy-watch';
 import { DynoHours } from '../platform/dyno-hours/dyno-hours';
 import { Dynos } from '../platform/dynos/dynos';
@@ -53,7 +54,7 @@ import type { Config } from './config';
 import { describeTakenPort } from './doctor';
 import { connectEngine, copyTrustBundle, ensureNetwork } from './engine-setup';
 import { BUILD_PIDS } from './folder-build';
-import { prepareImages } from './images';
+import { prepareImages, proxySettings } from './images';
 import { ownPidNamespace, removeInstance, writeInstance } from './instance';
 import { LocalAuthority } from './local-authority';
 import { DataFolderLock, LockedError } from './lock';
@@ -262,6 +263,7 @@ export class Daemon {
       slugsDir: paths.slugs,
       workDir: paths.work,
       network,
+      buildEnv: proxySettings(config.environment),
       clock,
       logger: logger.child({ component: 'build' }),
       limits: {
@@ -317,7 +319,7 @@ export class Daemon {
         keptSlugs: Math.max(config.keptSlugs, config.keptReleases),
         cacheBudgetBytes: config.cacheBudgetBytes,
       },
-      stackImages: await ownImages(path.join(packageDir, 'images'), info.architecture),
+      stackImages: [...(await ownImages(path.join(packageDir, 'images'), info.architecture)), ...BASE_NAMES],
       logger: logger.child({ component: 'reclaim' }),
     });
     const apps = new Apps(context, releases, [builds, releasePhase, slugs, repositories]);
@@ -338,6 +340,7 @@ export class Daemon {
       onPushed: (app, repoSize) => apps.setRepoSize(app, repoSize),
       logger: logger.child({ component: 'git' }),
     });
+    const formation = new FormationService(context);
     const attachments = new Attachments(clock);
     const rendezvous = new Rendezvous({
       claim: (secret) => attachments.claim(secret),
@@ -358,7 +361,15 @@ export class Daemon {
         domains: new Domains(context, sniEndpoints),
         dynoHours,
         dynos: new Dynos(context),
-        formation: new FormationService(context),
+        formation,
+        containerReleases: new ContainerReleases(context, {
+          images: builder.containerImages,
+          builder: builder.containerBuilder,
+          releases,
+          formation,
+          buildTimeoutMs: config.buildTimeoutMs,
+          onDeployed: (appId) => reclaim.deployed(appId),
+        }),
         logSessions: new LogSessions(context),
         oneOffs: new OneOffService(context, attachments),
         reclaim,
@@ -517,7 +528,7 @@ async function ownImages(imagesDir: string, architecture: string): Promise<strin
 
 function imagesFor(images: StackImages, stack: string): { run: string; build: string } {
   if (stack === 'heroku-24' || stack === 'heroku-22') return images[stack];
-  throw notSupported(`Stack ${stack} has no buildpack builds: dynodock does not build heroku.yml apps yet.`);
+  throw new Error(`stack ${stack} has no images`);
 }
 
 function appendRouterLines(logplex: Logplex, lines: readonly RouterLogLine[]): void {

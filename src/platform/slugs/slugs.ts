@@ -85,7 +85,8 @@ export class Slugs implements AppResources {
     const found =
       [store.slugs.get(slugId), store.slugUploads.get(slugId)].find((slug) => slug?.appId === app.id) ??
       store.slugs.copyOf(slugId, app.id);
-    if (found === undefined) throw notFound('slug');
+    // What releases of images consist of is no slug to the API.
+    if (found === undefined || ('images' in found && found.images !== undefined)) throw notFound('slug');
     return found;
   }
 
@@ -164,7 +165,7 @@ export class Slugs implements AppResources {
     const { store } = this.#context;
     const upload = store.slugUploads.get(id);
     const slug = upload === undefined ? store.slugs.get(id) : await this.#once(id, () => this.#adopt(upload));
-    if (slug === undefined) throw notFound('slug');
+    if (slug === undefined || slug.images !== undefined) throw notFound('slug');
     return slug.appId === app.id ? slug : this.#once(`${id} ${app.id}`, () => this.#copy(slug, app));
   }
 
