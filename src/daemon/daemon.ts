@@ -2,12 +2,15 @@ import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { BUILT_IN_PROVIDERS } from '../addons/built-in';
+import { ProviderRegistry } from '../addons/registry';
 import { createApiServer, PortInUseError, type ApiServer } from '../api/server';
 import { Builder } from '../build/builder';
 import { Storage } from '../build/storage';
 import { stackImageReferences, type StackImages } from '../build/stack-images';
 import type { AppId } from '../domain/ids';
 import { notSupported } from '../domain/errors';
+import { AddOnBackends } from '../dyno-manager/addon-backends';
 import { Reconciler } from '../dyno-manager/reconciler';
 import { GitEndpoint } from '../git/endpoint';
 import { PushReceiver } from '../git/receive';
@@ -18,6 +21,7 @@ import { Signal } from '../lib/signal';
 import { isFree } from '../lib/port-holder';
 import { Logplex } from '../logplex/logplex';
 import { AccountService } from '../platform/account/account';
+import { AddOns } from '../platform/addons/addons';
 import { AppFeatures } from '../platform/app-features/app-features';
 import { Apps } from '../platform/apps/apps';
 import { Authorizations } from '../platform/authorizations/authorizations';
@@ -42,6 +46,7 @@ import { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 import { Rendezvous } from '../rendezvous/rendezvous';
 import type { RouterLogLine } from '../router/protocol';
 import { Store } from '../store/store';
+import { findAddOnHost, issueAddOnCertificate, randomSecret } from './addon-host';
 import { ensureApiCertificate } from './api-certificate';
 import { AppCertificates } from './app-certificates';
 import { bundledBuildpacks } from './bundled-buildpacks';
@@ -49,7 +54,7 @@ import { bundledBuildpacks } from './bundled-buildpacks';
 import type { Config } from './config';
 import { describeTakenPort } from './doctor';
 import { connectEngine, copyTrustBundle, ensureNetwork } from './engine-setup';
-import { prepareImages } from './images';
+import { openAddOnImages, prepareImages } from './images';
 import { ownPidNamespace, removeInstance, writeInstance } from './instance';
 import { LocalAuthority } from './local-authority';
 import { DataFolderLock, LockedError } from './lock';
@@ -151,13 +156,20 @@ export class Daemon {
     const { engine, info, foundBy } = await connectEngine(config);
     logger.info('container engine found', { engine: info.name, foundBy, reachability: info.reachability });
     const caBundlePath = copyTrustBundle(config, paths);
-    const stackImages = await prepareImages({
+    const imageOptions = {
       config,
       paths,
       imagesDir: path.join(packageDir, 'images'),
-      onProgress: (line) => logger.info('building images', { line }),
-    });
+      onProgress: (line: string) => logger.info('building images', { line }),
+    };
+    const stackImages = await prepareImages(imageOptions);
+    const addonImages = await openAddOnImages(imageOptions);
     const network = await ensureNetwork(engine, installationId);
+    const addonHost = await findAddOnHost(engine, {
+      network,
+      reachability: info.reachability,
+      setting: config.addonHost,
+    });
     const authority = await LocalAuthority.open(paths.tls, clock.now());
     const tls = await ensureApiCertificate(paths.tls, authority, clock.now());
     const trust = caBundlePath === undefined ? {} : { caBundlePath };
@@ -220,6 +232,24 @@ export class Daemon {
       restoreImage: (slug) => builder.slugImages.restore(slug),
       ...trust,
     });
+    const providers = new ProviderRegistry(BUILT_IN_PROVIDERS);
+    const backends: AddOnBackends = new AddOnBackends({
+      store,
+      engine,
+      providers,
+      images: addonImages,
+      clock,
+      logger: logger.child({ component: 'add-ons' }),
+      installationId,
+      network,
+      publishOn: addonHost.publishOn,
+      ports: config.addonPorts,
+      random: Math.random,
+      issueCertificate: () => issueAddOnCertificate(authority, addonHost, clock.now()),
+      onReady: (id) => addons.provisioning.complete(id),
+      onFailed: (id, reason) => addons.provisioning.fail(id, reason),
+      concurrency: RECONCILED_AT_ONCE,
+    });
     const context: PlatformContext = {
       store,
       clock,
@@ -266,6 +296,14 @@ export class Daemon {
       ...trust,
     });
     const releases = new Releases(context, releasePhase);
+    const addons: AddOns = new AddOns(context, {
+      releases,
+      providers,
+      manager: backends,
+      host: () => addonHost.host,
+      secret: randomSecret,
+      logger: logger.child({ component: 'add-ons' }),
+    });
     const repositories = new Repositories(paths.repositories);
     const builds: Builds = new Builds(context, {
       builder,
@@ -291,10 +329,13 @@ export class Daemon {
         keptSlugs: Math.max(config.keptSlugs, config.keptReleases),
         cacheBudgetBytes: config.cacheBudgetBytes,
       },
-      stackImages: await ownImages(path.join(packageDir, 'images'), info.architecture),
+      stackImages: [
+        ...(await ownImages(imageOptions.imagesDir, info.architecture)),
+        ...addonImages.references,
+      ],
       logger: logger.child({ component: 'reclaim' }),
     });
-    const apps = new Apps(context, releases, [builds, releasePhase, repositories]);
+    const apps = new Apps(context, releases, [builds, releasePhase, repositories, addons]);
     const receiver = new PushReceiver({
       socketPath: paths.hookSocket,
       hooksDir: paths.hooks,
@@ -322,6 +363,7 @@ export class Daemon {
     const api: ApiServer = createApiServer({
       services: {
         account,
+        addons,
         apps,
         appFeatures: new AppFeatures(context),
         authorizations: new Authorizations(context),
@@ -353,6 +395,7 @@ export class Daemon {
     const scheduler = new Scheduler(
       [
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
+        { name: 'add-ons', cron: '45 * * * * *', run: () => backends.resync() },
         {
           // A new table asks for certificates in place of those that end soon.
           name: 'certificates',
@@ -392,6 +435,8 @@ export class Daemon {
       // Ends after the dyno manager, which tells it what release commands print.
       { name: 'release phase', start: () => releasePhase.start(), stop: () => releasePhase.stop() },
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
+      { name: 'add-on backends', start: () => backends.start(), stop: () => backends.stop() },
+      { name: 'add-ons', start: () => addons.start() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },
       // Before the scheduler and the API, which would wait for the end of a whole run.

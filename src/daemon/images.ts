@@ -1,3 +1,4 @@
+import { AddOnImages } from '../build/addon-images';
 import { ensureDaemonImage } from '../build/daemon-image';
 import { createHostTools } from '../build/host-tools';
 import { ensureStackImages, type StackImageOptions, type StackImages } from '../build/stack-images';
@@ -18,6 +19,11 @@ const PASSED_ON = ['http_proxy', 'https_proxy', 'no_proxy', 'HTTP_PROXY', 'HTTPS
 /** Builds those stack images that the engine does not have yet. */
 export async function prepareImages(options: ImagesOptions): Promise<StackImages> {
   return ensureStackImages(await imageOptions(options));
+}
+
+/** Knows the images of add-ons, and builds them when they are asked for. */
+export async function openAddOnImages(options: ImagesOptions): Promise<AddOnImages> {
+  return AddOnImages.open(await imageOptions(options));
 }
 
 /** Builds the image of daemon and router for docker-compose.yml; answers its reference. */

@@ -38,6 +38,10 @@ export class Paths {
   get releaseOutput(): string {
     return path.join(this.dataDir, 'release-output');
   }
+  /** Add-on services of the user's own, a YAML file each. */
+  get addons(): string {
+    return path.join(this.dataDir, 'addons');
+  }
   get work(): string {
     return path.join(this.dataDir, 'work');
   }
@@ -84,6 +88,7 @@ export class Paths {
       this.slugs,
       this.buildOutput,
       this.releaseOutput,
+      this.addons,
       this.work,
       this.run,
       this.logs,

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { AddOnProvider } from '../../src/addons/provider';
 import { createApiServer, type ApiServer, type ApiServerOptions } from '../../src/api/server';
 import type { ApiServices, BuildReader } from '../../src/api/services';
 import { ensureApiCertificate, type ServerCertificate } from '../../src/daemon/api-certificate';
@@ -21,6 +22,7 @@ import { systemClock, type Clock } from '../../src/lib/clock';
 import { silentLogger, type Logger } from '../../src/lib/logger';
 import { Logplex } from '../../src/logplex/logplex';
 import { AccountService } from '../../src/platform/account/account';
+import { AddOns } from '../../src/platform/addons/addons';
 import { AppFeatures } from '../../src/platform/app-features/app-features';
 import { Apps } from '../../src/platform/apps/apps';
 import { Authorizations } from '../../src/platform/authorizations/authorizations';
@@ -40,6 +42,7 @@ import { Sleep } from '../../src/platform/sleep/sleep';
 import { Slugs } from '../../src/platform/slugs/slugs';
 import { SniEndpoints } from '../../src/platform/sni-endpoints/sni-endpoints';
 import { Store } from '../../src/store/store';
+import { ADDON_HOST, TestBackends } from './addon-backends';
 import { SLEEP } from './dyno-world';
 
 export interface Answer {
@@ -54,6 +57,9 @@ export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   services?: Partial<ApiServices>;
   /** Pool of dyno hours; default none. */
   dynoHoursMs?: number;
+  /** How long a request waits for a new add-on. */
+  addonPatienceMs?: number;
+  addonProviders?: readonly AddOnProvider[];
 };
 
 export interface LoggedMessage {
@@ -88,6 +94,7 @@ export class TestApi {
   readonly gitRequests: string[] = [];
   readonly attachments: Attachments;
   readonly phase: ReleasePhase;
+  readonly addons: TestBackends;
   readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
 
@@ -125,10 +132,26 @@ export class TestApi {
     };
     this.phase = new ReleasePhase(context, { outputDir: this.outputDir, logger: silentLogger });
     const releases = new Releases(context, this.phase);
+    this.addons = new TestBackends({
+      store: this.store,
+      clock,
+      addons: () => this.services.addons,
+      ...(more.addonProviders === undefined ? {} : { providers: more.addonProviders }),
+    });
+    const addons = new AddOns(context, {
+      releases,
+      providers: this.addons.providers,
+      manager: this.addons.backends,
+      host: () => ADDON_HOST,
+      secret: (length) => 's'.repeat(length),
+      logger: silentLogger,
+      ...(more.addonPatienceMs === undefined ? {} : { patienceMs: more.addonPatienceMs }),
+    });
     const sniEndpoints = new SniEndpoints(context);
     this.services = {
       account: new AccountService(context),
-      apps: new Apps(context, releases, []),
+      addons,
+      apps: new Apps(context, releases, [addons]),
       appFeatures: new AppFeatures(context),
       authorizations: new Authorizations(context),
       builds: this.#builds(),
@@ -177,6 +200,7 @@ export class TestApi {
     certificates ??= makeCertificates();
     const api = new TestApi(await certificates, more.clock ?? systemClock, more);
     try {
+      await api.addons.start();
       await api.server.start();
     } catch (error) {
       api.store.close();
@@ -187,6 +211,7 @@ export class TestApi {
 
   async stop(): Promise<void> {
     await this.server.stop();
+    await this.addons.backends.stop();
     await this.phase.stop();
     rmSync(this.outputDir, { recursive: true, force: true });
     this.store.close();
