@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { BUILT_IN_PROVIDERS } from '../addons/built-in';
+import { readProviderFiles } from '../addons/provider-file';
 import { ProviderRegistry } from '../addons/registry';
 import { createApiServer, PortInUseError, type ApiServer } from '../api/server';
 import { Builder } from '../build/builder';
@@ -232,7 +233,7 @@ export class Daemon {
       restoreImage: (slug) => builder.slugImages.restore(slug),
       ...trust,
     });
-    const providers = new ProviderRegistry(BUILT_IN_PROVIDERS);
+    const providers = await openProviders(paths, logger);
     const backends: AddOnBackends = new AddOnBackends({
       store,
       engine,
@@ -499,6 +500,15 @@ export class Daemon {
       });
     }
   }
+}
+
+/** Those that come with dynodock and the user's own; a file of theirs that can't be used is no reason not to start. */
+async function openProviders(paths: Paths, logger: Logger): Promise<ProviderRegistry> {
+  const { providers, problems } = await readProviderFiles(paths.addons);
+  for (const { file, reason } of problems) {
+    logger.error('a file of an add-on service cannot be used', { file, reason });
+  }
+  return new ProviderRegistry([...BUILT_IN_PROVIDERS, ...providers]);
 }
 
 function ensureInstallationId(store: Store): string {
