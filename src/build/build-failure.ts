@@ -49,6 +49,16 @@ export function compileFailed(name: string): BuildFailure {
   return new BuildFailure('compile', `Push rejected, failed to compile ${name} app.`);
 }
 
+export function unusableBuildpack(name: string, reason: string, cause?: unknown): BuildFailure {
+  const message = `Buildpack ${name} cannot be used: ${reason}.`;
+  return new BuildFailure(
+    'buildpack',
+    message,
+    [complaint(message), complaint('See https://devcenter.heroku.com/articles/buildpacks')],
+    { cause },
+  );
+}
+
 export function slugTooLarge(size: string, max: string): BuildFailure {
   const message = `Compiled slug size: ${size} is too large (max is ${max}).`;
   return new BuildFailure('too_large', message, [

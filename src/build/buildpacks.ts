@@ -1,14 +1,17 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BuildFailure } from './build-failure';
-import { complaint } from './output';
+import { unusableBuildpack } from './build-failure';
 
-/** Where a buildpack comes from. `name` is how the output calls it; it has no credentials in it. */
+/** Where a buildpack comes from. `name` is how the output calls it; it has no secrets in it. */
 export type BuildpackSource =
-  | { kind: 'directory'; name: string; directory: string }
-  | { kind: 'git'; name: string; url: string; ref: string }
-  | { kind: 'archive'; name: string; url: string };
+  /** A folder of this machine: what comes with dynodock, or file:///… */
+  | { kind: 'directory'; name: string; directory: string; bundled: boolean }
+  /** An archive on this machine. */
+  | { kind: 'file'; name: string; file: string }
+  /** `url` without credentials, which are `user:password`; `ref` '' = the default branch. */
+  | { kind: 'git'; name: string; url: string; ref: string; credentials?: string }
+  | { kind: 'archive'; name: string; url: string; credentials?: string };
 
 /** The order in which Heroku tries its own ones on an app without buildpack (Dev Center "Buildpacks"). */
 const DETECT_ORDER = [
@@ -47,7 +50,7 @@ export function detectableBuildpacks(catalog: BuildpackCatalog): BuildpackSource
   const others = [...catalog.bundled.keys()].filter((name) => !languages.includes(name)).sort();
   return [...languages, ...others].flatMap((name) => {
     const directory = catalog.bundled.get(name);
-    return directory === undefined ? [] : [{ kind: 'directory' as const, name, directory }];
+    return directory === undefined ? [] : [{ kind: 'directory' as const, name, directory, bundled: true }];
   });
 }
 
@@ -62,7 +65,7 @@ export function resolveBuildpack(stored: string, catalog: BuildpackCatalog): Bui
   const official = OFFICIAL_GIT.exec(text)?.[1] ?? OFFICIAL_ARCHIVE.exec(text)?.[1];
   const name = official === undefined ? text : `heroku/${official}`;
   const directory = catalog.bundled.get(name);
-  if (directory !== undefined) return { kind: 'directory', name, directory };
+  if (directory !== undefined) return { kind: 'directory', name, directory, bundled: true };
 
   const registered = REGISTRY_NAME.exec(text);
   if (registered !== null) {
@@ -80,37 +83,60 @@ export function resolveBuildpack(stored: string, catalog: BuildpackCatalog): Bui
 function resolveUrl(text: string, allowLocal: boolean): BuildpackSource {
   // Control characters separate the fields of what the runner reads.
   // eslint-disable-next-line no-control-regex -- see above
-  if (!URL.canParse(text) || /[\x00-\x20\x7f]/.test(text)) throw unusable(text, 'it is no URL');
+  if (!URL.canParse(text) || /[\x00-\x20\x7f]/.test(text))
+    throw unusableBuildpack(withoutSecrets(text), 'it is no URL');
   const url = new URL(text);
-  const ref = decodeURIComponent(url.hash.slice(1));
-  const name = withoutCredentials(text);
+  const ref = refOf(url);
+  const name = withoutSecrets(text);
+  if (ref === undefined) throw unusableBuildpack(name, 'its #ref is no git reference');
+  const credentials = credentialsOf(url);
+  url.hash = '';
+  url.username = '';
+  url.password = '';
+  const isArchive = /\.(?:tgz|tar\.gz)$/.test(url.pathname);
   switch (url.protocol) {
-    case 'file:':
-      if (!allowLocal) throw unusable(name, 'buildpacks from folders of this machine are not enabled');
-      return { kind: 'directory', name, directory: fileURLToPath(new URL(url.pathname, 'file:///')) };
+    case 'file:': {
+      if (!allowLocal)
+        throw unusableBuildpack(name, 'buildpacks from folders of this machine are not enabled');
+      if (url.host !== '') throw unusableBuildpack(name, 'a file:// URL has three slashes before the path');
+      const local = fileURLToPath(new URL(url.pathname, 'file:///'));
+      if (isArchive) return { kind: 'file', name, file: local };
+      // With a reference it is a repository, and what is committed there counts.
+      if (ref !== '') return { kind: 'git', name, url: url.href, ref };
+      return { kind: 'directory', name, directory: local, bundled: false };
+    }
     case 'http:':
     case 'https:':
-    case 'git:': {
-      if (!/^[\w./@^~+-]*$/.test(ref) || ref.startsWith('-'))
-        throw unusable(name, 'its #ref is no git reference');
-      url.hash = '';
-      return /\.(?:tgz|tar\.gz)$/.test(url.pathname)
-        ? { kind: 'archive', name, url: url.href }
-        : { kind: 'git', name, url: url.href, ref };
-    }
+    case 'git:':
+      return isArchive
+        ? { kind: 'archive', name, url: url.href, ...credentials }
+        : { kind: 'git', name, url: url.href, ref, ...credentials };
     default:
-      throw unusable(name, `${url.protocol}// is not supported: use https://`);
+      throw unusableBuildpack(name, `${url.protocol}// is not supported: use https://`);
   }
 }
 
-/** Without user and password: names are printed and kept. */
-export function withoutCredentials(text: string): string {
-  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, '$1');
+/** undefined if it is none that git would take, or one that git would take for something else. */
+function refOf(url: URL): string | undefined {
+  let ref: string;
+  try {
+    ref = decodeURIComponent(url.hash.slice(1));
+  } catch {
+    // A % that begins no escape: not a reference either.
+    return undefined;
+  }
+  return /^[\w./@^~+-]*$/.test(ref) && !ref.startsWith('-') && !ref.includes('..') ? ref : undefined;
 }
 
-function unusable(name: string, reason: string): BuildFailure {
-  return new BuildFailure('buildpack', `Buildpack ${name} cannot be used: ${reason}.`, [
-    complaint(`Buildpack ${name} cannot be used: ${reason}.`),
-    complaint('See https://devcenter.heroku.com/articles/buildpacks'),
-  ]);
+function credentialsOf({ username, password }: URL): { credentials?: string } {
+  return username === '' && password === ''
+    ? {}
+    : { credentials: `${decodeURIComponent(username)}:${decodeURIComponent(password)}` };
+}
+
+/** Without user and password, and without the values in its query, which may be keys: names are printed and kept. */
+export function withoutSecrets(text: string): string {
+  return text
+    .replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, '$1')
+    .replace(/^([a-z][a-z0-9+.-]*:\/\/[^?#]*)\?[^#]*/i, '$1?…');
 }

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 
 /** What the runner says first (see runner.sh). */
-export type RunnerResult = { failure: RunnerFailure } | { slug: RunnerSlug };
+export type RunnerResult = { failure: RunnerFailure } | { slug: RunnerSlug } | { test: RunnerTest };
 
 export interface RunnerFailure {
   kind: string;
@@ -16,6 +16,12 @@ export interface RunnerSlug {
   procfile: string | null;
   /** What bin/release printed. */
   release: string;
+}
+/** After bin/test has ended. */
+export interface RunnerTest {
+  app: string;
+  buildpacks: string[];
+  exitCode: number;
 }
 
 /** The runner bounds both texts in it to 256 KiB; JSON may need six bytes for one. */
@@ -87,6 +93,12 @@ export function parseResult(line: string): RunnerResult {
       isText(release)
     ) {
       return { slug: { app, buildpacks, procfile, release } };
+    }
+  }
+  if (isRecord(value) && isRecord(value.test)) {
+    const { app, buildpacks, exitCode } = value.test;
+    if (isText(app) && Array.isArray(buildpacks) && buildpacks.every(isText) && Number.isInteger(exitCode)) {
+      return { test: { app, buildpacks, exitCode: exitCode as number } };
     }
   }
   throw new RangeError('the build result has an unknown form');

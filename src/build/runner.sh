@@ -1,21 +1,28 @@
 #!/usr/bin/env bash
-# Runs buildpacks inside a build container: runner.sh detect|listed <build dir> <mtime>
+# Runs buildpacks inside a build container: runner.sh detect|listed build|test <build dir> <mtime>
 #
-# The daemon has put here: this script, env/ (one file per config var), the file buildpacks (one line per buildpack:
-# kind, name, URL and git reference, separated by 0x1f) and folders buildpacks.d/<line number> with those of kind
-# `directory`. The sources are in the build dir.
+# The daemon has put here: this script, env/ (one file per config var), the file buildpacks (a name per line) and
+# folders buildpacks.d/<line number>. The sources are in the build dir.
 #
 # Everything that buildpacks print goes to the container's standard error. Standard output carries the result: one
-# line of JSON, either {"failure": …} or {"slug": …}, and after the latter the slug as a tar. The contract of the
-# scripts that are called is Dev Center's "Buildpack API".
+# line of JSON, which is {"failure": …}, {"test": …} or {"slug": …}, and after the last the slug as a tar. The contract
+# of the scripts that are called is Dev Center's "Buildpack API" and "Testpack API".
 set -uo pipefail
 
-mode=$1
-build_dir=$2
-mtime=$3
+choice=$1
+mode=$2
+build_dir=$3
+mtime=$4
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cache_volume=/cache
-cache_dir=$cache_volume/data
+# What tests leave in a cache is not for the slug.
+if [[ $mode == test ]]; then
+  cache_dir=$cache_volume/test
+  cache_key_file=$cache_volume/test.key
+else
+  cache_dir=$cache_volume/data
+  cache_key_file=$cache_volume/key
+fi
 # What a process started by a buildpack must not inherit is this descriptor: with it open, the result has no end.
 exec 3>&1 1>&2 < /dev/null
 
@@ -40,51 +47,33 @@ run() {
   )
 }
 
-fetch_git() {
-  local url=$1 ref=$2 target=$3
-  export GIT_TERMINAL_PROMPT=0
-  # A server that stops sending is given up after half a minute.
-  local git=(git -c advice.detachedHead=false -c http.lowSpeedLimit=1 -c http.lowSpeedTime=30)
-  if [[ -z $ref ]]; then
-    "${git[@]}" clone --quiet --depth 1 -- "$url" "$target" || return
-  else
-    # Names of branches and tags can always be fetched, commits only if the server allows it.
-    { git init --quiet "$target" && "${git[@]}" -C "$target" fetch --quiet --depth 1 -- "$url" "$ref" &&
-      "${git[@]}" -C "$target" checkout --quiet FETCH_HEAD; } || {
-      rm -rf "$target"
-      "${git[@]}" clone --quiet -- "$url" "$target" && "${git[@]}" -C "$target" checkout --quiet "$ref" -- || return
-    }
-  fi
-  [[ ! -f $target/.gitmodules ]] || "${git[@]}" -C "$target" submodule --quiet update --init --recursive --depth 1
-}
-
-fetch_archive() {
-  local url=$1 target=$2
-  mkdir -p "$target"
-  curl --silent --show-error --fail --location --retry 2 --connect-timeout 30 --speed-limit 1 --speed-time 30 \
-    --output "$target.tgz" "$url" && tar -xzf "$target.tgz" -C "$target" || return
-  # Archives made by code hosts have one folder around everything.
-  local entries=("$target"/*)
-  if [[ ! -d $target/bin && ${#entries[@]} -eq 1 && -d ${entries[0]}/bin ]]; then
-    mv "${entries[0]}" "$target.inner" && rm -rf "$target" && mv "$target.inner" "$target"
+# check_script <name of the buildpack> <its folder> <script>: makes it runnable, or says why it can't be run.
+check_script() {
+  local file=$2/bin/$3 first
+  # Archives that were made on other systems have lost the bit.
+  [[ -x $file ]] || chmod +x "$file"
+  first="$(head -c 256 "$file" | LC_ALL=C tr -d '\000')"
+  first="${first%%$'\n'*}"
+  # The kernel would look for an interpreter whose name ends in a carriage return, and say that there is none.
+  if [[ $first == '#!'*$'\r' ]]; then
+    fail invalid "$1" '' "the lines of its bin/$3 end in CRLF, as on Windows; they have to end in LF"
   fi
 }
 
 names=()
 folders=()
 number=0
-while IFS=$'\x1f' read -r kind name url ref; do
+while IFS= read -r name; do
   number=$((number + 1))
   folder=$here/buildpacks.d/$number
-  case $kind in
-    directory) ;;
-    git) fetch_git "$url" "$ref" "$folder" 2> "$here/fetch.log" 3>&- ;;
-    archive) fetch_archive "$url" "$folder" 2> "$here/fetch.log" 3>&- ;;
-  esac || fail fetch "$name" '' "$(grep -v '^[[:space:]]*$' "$here/fetch.log" | tail -n 1 | cut -c 1-300)"
+  # Archives made by code hosts have one folder around everything.
+  entries=("$folder"/*)
+  if [[ ! -d $folder/bin && ${#entries[@]} -eq 1 && -d ${entries[0]}/bin ]]; then folder=${entries[0]}; fi
   for script in detect compile; do
     [[ -f $folder/bin/$script ]] || fail invalid "$name" '' "it has no bin/$script"
-    # Archives that were made on other systems have lost the bit.
-    [[ -x $folder/bin/$script ]] || chmod +x "$folder/bin/$script"
+  done
+  for script in detect compile release report test-compile test; do
+    [[ ! -f $folder/bin/$script ]] || check_script "$name" "$folder" "$script"
   done
   names+=("$name")
   folders+=("$folder")
@@ -92,7 +81,7 @@ done < "$here/buildpacks"
 
 cd "$build_dir" || fail container '' '' 'the source is not there'
 
-if [[ $mode == detect ]]; then
+if [[ $choice == detect ]]; then
   found=
   for index in "${!folders[@]}"; do
     # Those that do not apply have nothing to say that would help.
@@ -105,32 +94,71 @@ if [[ $mode == detect ]]; then
   names=("${names[found]}")
   folders=("${folders[found]}")
 fi
+if [[ $mode == test && ! -f ${folders[-1]}/bin/test ]]; then
+  fail invalid "${names[-1]}" '' 'it has no bin/test, and so cannot run tests'
+fi
 
 # A cache made for another stack or by other buildpacks would only confuse these.
 cache_key="$(printf '%s\n' "${STACK-}" "${names[@]}")"
-if [[ ! -f $cache_volume/key || "$(< $cache_volume/key)" != "$cache_key" ]]; then
+if [[ ! -f $cache_key_file || "$(< "$cache_key_file")" != "$cache_key" ]]; then
   rm -rf "$cache_dir"
 fi
-if ! { mkdir -p "$cache_dir" && printf '%s' "$cache_key" > $cache_volume/key; }; then
+if ! { mkdir -p "$cache_dir" && printf '%s' "$cache_key" > "$cache_key_file"; }; then
   fail container '' '' 'the build cache is not writable'
 fi
 
 for index in "${!folders[@]}"; do
   folder=${folders[index]}
   name=${names[index]}
-  # Its standard error may say why it does not apply.
-  app="$(run "$folder/bin/detect" "$build_dir")" || fail incompatible "$name"
-  app="${app%%$'\n'*}"
+  # Its standard error may say why it does not apply. To a file, for a process that detect leaves behind would hold a
+  # pipe open.
+  run "$folder/bin/detect" "$build_dir" > "$here/detect.out" || fail incompatible "$name"
+  IFS= read -r app < "$here/detect.out" || true
+  app="${app//[[:cntrl:]]/}"
   app="${app:0:100}"
   app="${app:-$name}"
   printf -- '-----> %s app detected\n' "$app"
-  run "$folder/bin/compile" "$build_dir" "$cache_dir" "$here/env" || fail compile "$name" "$app"
+  compile=$folder/bin/compile
+  if [[ $mode == test && -f $folder/bin/test-compile ]]; then compile=$folder/bin/test-compile; fi
+  run "$compile" "$build_dir" "$cache_dir" "$here/env" || fail compile "$name" "$app"
+  [[ -d $build_dir ]] || fail removed "$name" "$app"
+  if [[ $mode == build && -f $folder/bin/report ]]; then
+    # For whoever collects it, which is nobody here; some rely on being called. No build fails over it.
+    run timeout --kill-after=5 30 "$folder/bin/report" "$build_dir" "$cache_dir" "$here/env" > /dev/null 2>&1
+  fi
   if [[ -f $folder/export ]]; then exports+=("$folder/export"); fi
 done
 
+if [[ $mode == test ]]; then
+  # The place and the environment of a dyno. What compile left there is older than the app.
+  cp -a "$build_dir/." /app/ || fail container '' '' 'the app could not be put into /app'
+  (
+    cd /app || exit 127
+    exec 3>&-
+    set +u
+    export CI=true
+    for file in "$here"/env/*; do
+      [[ -f $file ]] || continue
+      value="$(cat "$file" && printf x)"
+      export "$(basename "$file")=${value%x}"
+    done
+    for file in "${exports[@]}" /app/.profile.d/*.sh; do
+      # shellcheck source=/dev/null
+      [[ ! -f $file ]] || source "$file"
+    done
+    exec "$folder/bin/test" /app "$here/env"
+  )
+  status=$?
+  kill -KILL -- -1 2> /dev/null
+  jq --null-input --compact-output --argjson status "$status" --arg app "$app" \
+    '{test: {app: $app, buildpacks: $ARGS.positional, exitCode: $status}}' --args "${names[@]}" >&3
+  exit 0
+fi
+
+# A buildpack that cleans up /tmp takes this along.
+mkdir -p "$here"
 : > "$here/release.yml"
 if [[ -f $folder/bin/release ]]; then
-  [[ -x $folder/bin/release ]] || chmod +x "$folder/bin/release"
   run "$folder/bin/release" "$build_dir" > "$here/release.full" || fail release "$name" "$app"
   # More than anybody writes by hand is a program gone wrong; the daemon reads this as one line.
   head -c 262144 "$here/release.full" > "$here/release.yml"

@@ -19,6 +19,10 @@ export interface StorageOptions {
   /** `<app id>/<build id>.txt` */
   outputDir: string;
   workDir: string;
+  /** Archives of source code: `<id>.tgz`. */
+  sourcesDir: string;
+  /** Archives of slugs that are not released yet: `<app id>/<slug id>.tgz`. */
+  uploadsDir: string;
 }
 
 interface StoredImage {
@@ -42,6 +46,8 @@ export type Stored =
   /** `slugId` is what the file is called; there need not be such a slug. */
   | ({ kind: 'slug-archive'; appId: AppId; slugId: SlugId } & StoredFile)
   | ({ kind: 'build-output'; appId: AppId; buildId: BuildId } & StoredFile)
+  | ({ kind: 'slug-upload'; appId: AppId; slugId: SlugId } & StoredFile)
+  | ({ kind: 'source-blob' } & StoredFile)
   | ({ kind: 'work-file' } & StoredFile);
 
 export interface StorageView {
@@ -64,7 +70,7 @@ export class Storage {
 
   /** All of it with its sizes; or, quicker, what belongs to one app, without what only the engine can measure. */
   async look(appId?: AppId): Promise<StorageView> {
-    const { engine, slugsDir, outputDir, workDir } = this.#options;
+    const { engine, slugsDir, outputDir, workDir, sourcesDir, uploadsDir } = this.#options;
     const usage = appId === undefined ? await this.#diskUsage() : undefined;
     const things: Stored[] = [
       ...(await this.#slugImages(usage, appId)),
@@ -80,13 +86,17 @@ export class Storage {
         buildId: name as BuildId,
         ...file,
       })),
+      ...(await filesOfApps(uploadsDir, appId)).map(({ app, name, ...file }) => ({
+        kind: 'slug-upload' as const,
+        appId: app,
+        slugId: name as SlugId,
+        ...file,
+      })),
     ];
     if (appId === undefined) {
       things.push(...(await this.#stackImages(usage)), ...(await this.#caches(usage)));
-      for (const entry of await entriesOf(workDir)) {
-        const file = await measure(path.join(workDir, entry.name));
-        if (file !== undefined) things.push({ kind: 'work-file', ...file });
-      }
+      for (const file of await filesIn(workDir)) things.push({ kind: 'work-file', ...file });
+      for (const file of await filesIn(sourcesDir)) things.push({ kind: 'source-blob', ...file });
     }
     const containers = await engine.list(appId === undefined ? {} : { [APP_LABEL]: appId });
     return {
@@ -116,6 +126,8 @@ export class Storage {
         return engine.removeVolume(thing.name);
       case 'slug-archive':
       case 'build-output':
+      case 'slug-upload':
+      case 'source-blob':
       case 'work-file':
         return rm(thing.path, { recursive: true, force: true });
     }
@@ -195,6 +207,11 @@ async function filesOfApps(
     }
   }
   return found;
+}
+
+async function filesIn(directory: string): Promise<StoredFile[]> {
+  const files = (await entriesOf(directory)).map(({ name }) => measure(path.join(directory, name)));
+  return (await Promise.all(files)).filter((file) => file !== undefined);
 }
 
 /** Nothing where there is no such folder. */

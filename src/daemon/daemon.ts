@@ -7,6 +7,7 @@ import { readProviderFiles } from '../addons/provider-file';
 import { ProviderRegistry } from '../addons/registry';
 import { createApiServer, PortInUseError, type ApiServer } from '../api/server';
 import { Builder } from '../build/builder';
+import { SourceFetcher } from '../build/source-fetcher';
 import { Storage } from '../build/storage';
 import { stackImageReferences, type StackImages } from '../build/stack-images';
 import type { AppId } from '../domain/ids';
@@ -26,6 +27,7 @@ import { AddOns } from '../platform/addons/addons';
 import { AppFeatures } from '../platform/app-features/app-features';
 import { Apps } from '../platform/apps/apps';
 import { Authorizations } from '../platform/authorizations/authorizations';
+import { BlobUrls } from '../platform/blobs/blob-urls';
 import { BuildpackInstallations } from '../platform/buildpack-installations/buildpack-installations';
 import { Builds } from '../platform/builds/builds';
 import { ConfigVarsService } from '../platform/config-vars/config-vars';
@@ -43,6 +45,7 @@ import { Reclaim } from '../platform/reclaim/reclaim';
 import { Releases } from '../platform/releases/releases';
 import { Sleep } from '../platform/sleep/sleep';
 import { Slugs } from '../platform/slugs/slugs';
+import { Sources } from '../platform/sources/sources';
 import { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 import { Rendezvous } from '../rendezvous/rendezvous';
 import type { RouterLogLine } from '../router/protocol';
@@ -89,6 +92,8 @@ const PUBLISHED_PORT_SETTLE_MS = 50;
 /** Most apps that crash at boot do so within this. */
 const DEPLOY_PATIENCE_MS = 3_000;
 const BUILD_PIDS = 4096;
+/** Of an uploaded archive. */
+const MAX_BLOB_BYTES = 1024 ** 3;
 const ROUTER_READY_MS = 15_000;
 
 /** The whole platform but for the router: builds its parts, starts them in order and stops them in reverse. */
@@ -283,6 +288,8 @@ export class Daemon {
       installationId,
       imagesFor: (stack) => imagesFor(stackImages, stack),
       buildpacksDir: path.join(packageDir, 'buildpacks'),
+      buildpackCacheDir: paths.buildpacks,
+      authoritiesFile: caBundlePath,
       slugsDir: paths.slugs,
       workDir: paths.work,
       network,
@@ -305,10 +312,27 @@ export class Daemon {
       secret: randomSecret,
       logger: logger.child({ component: 'add-ons' }),
     });
+    const blobUrls = new BlobUrls(store.settings, clock);
+    const blobLimits = { maxBytes: MAX_BLOB_BYTES, minFreeBytes: config.minFreeDiskBytes };
+    const sources = new Sources(context, { directory: paths.sources, urls: blobUrls, limits: blobLimits });
+    const slugs = new Slugs(context, {
+      uploadsDir: paths.slugUploads,
+      urls: blobUrls,
+      limits: blobLimits,
+      images: builder.slugImages,
+      releases,
+    });
     const repositories = new Repositories(paths.repositories);
     const builds: Builds = new Builds(context, {
       builder,
       releases,
+      sources: new SourceFetcher({
+        workDir: paths.work,
+        localFile: (url) => sources.localFile(url),
+        clock,
+        maxBytes: MAX_BLOB_BYTES,
+        minFreeBytes: config.minFreeDiskBytes,
+      }),
       outputDir: paths.buildOutput,
       webUrl: (app) => apps.webUrl(app),
       outputUrl: (app, buildId) => `http://localhost:${config.apiPort}/apps/${app.id}/builds/${buildId}`,
@@ -323,6 +347,8 @@ export class Daemon {
         slugsDir: paths.slugs,
         outputDir: paths.buildOutput,
         workDir: paths.work,
+        sourcesDir: paths.sources,
+        uploadsDir: paths.slugUploads,
       }),
       builds,
       limits: {
@@ -336,7 +362,7 @@ export class Daemon {
       ],
       logger: logger.child({ component: 'reclaim' }),
     });
-    const apps = new Apps(context, releases, [builds, releasePhase, repositories, addons]);
+    const apps = new Apps(context, releases, [builds, releasePhase, slugs, repositories, addons]);
     const receiver = new PushReceiver({
       socketPath: paths.hookSocket,
       hooksDir: paths.hooks,
@@ -368,6 +394,7 @@ export class Daemon {
         apps,
         appFeatures: new AppFeatures(context),
         authorizations: new Authorizations(context),
+        blobUrls,
         builds,
         buildpackInstallations: new BuildpackInstallations(context),
         configVars: new ConfigVarsService(context, releases),
@@ -380,7 +407,8 @@ export class Daemon {
         reclaim,
         releases,
         sleep,
-        slugs: new Slugs(context),
+        slugs,
+        sources,
         sniEndpoints,
       },
       tls,
@@ -416,6 +444,7 @@ export class Daemon {
     return [
       { name: 'git repositories', start: () => repositories.sweep() },
       { name: 'git hooks', start: () => receiver.start(), stop: () => receiver.stop() },
+      { name: 'sources', start: () => sources.start() },
       { name: 'builds', start: () => builds.start() },
       { name: 'git', stop: () => git.stop() },
       { name: 'certificates', start: () => certificates.start(), stop: () => certificates.stop() },

@@ -32,6 +32,14 @@ export class Paths {
   get slugs(): string {
     return path.join(this.dataDir, 'slugs');
   }
+  /** Source code that was uploaded for a build. */
+  get sources(): string {
+    return path.join(this.dataDir, 'sources');
+  }
+  /** Slugs that were uploaded and are not released yet. */
+  get slugUploads(): string {
+    return path.join(this.dataDir, 'slug-uploads');
+  }
   get buildOutput(): string {
     return path.join(this.dataDir, 'build-output');
   }
@@ -41,6 +49,10 @@ export class Paths {
   /** Add-on services of the user's own, a YAML file each. */
   get addons(): string {
     return path.join(this.dataDir, 'addons');
+  }
+  /** Buildpacks fetched from elsewhere. */
+  get buildpacks(): string {
+    return path.join(this.dataDir, 'buildpacks');
   }
   get work(): string {
     return path.join(this.dataDir, 'work');
@@ -86,9 +98,12 @@ export class Paths {
       path.dirname(this.trustBundle),
       this.repositories,
       this.slugs,
+      this.sources,
+      this.slugUploads,
       this.buildOutput,
       this.releaseOutput,
       this.addons,
+      this.buildpacks,
       this.work,
       this.run,
       this.logs,

@@ -73,6 +73,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     const end = (): void => killGroup(child, 'SIGKILL');
     const timer = setTimeout(end, options.timeoutMs);
     options.signal?.addEventListener('abort', end, { once: true });
+    if (options.signal?.aborted) end();
     const settle = (): void => {
       clearTimeout(timer);
       options.signal?.removeEventListener('abort', end);

@@ -1,139 +1,30 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { homedir, networkInterfaces, tmpdir } from 'node:os';
+import { networkInterfaces } from 'node:os';
 import path from 'node:path';
-import { BuildFailure } from '../../src/build/build-failure';
-import { Builder, type BuilderOptions, type BuildRequest, type BuiltSlug } from '../../src/build/builder';
-import { createHostTools } from '../../src/build/host-tools';
-import { ensureStackImages, type StackImages } from '../../src/build/stack-images';
+import type { BuiltSlug } from '../../src/build/build-request';
 import type { App } from '../../src/domain/app';
-import type { AppId, BuildId, SlugId } from '../../src/domain/ids';
-import { DockerEngine } from '../../src/engine/docker-engine';
-import { locateEngine } from '../../src/engine/engine-location';
-import { BUILD_LABEL, INSTALLATION_LABEL, ownedLabels } from '../../src/engine/labels';
+import type { DockerEngine } from '../../src/engine/docker-engine';
+import { BUILD_LABEL, ownedLabels } from '../../src/engine/labels';
 import { GitEndpoint } from '../../src/git/endpoint';
 import type { Repositories } from '../../src/git/repositories';
-import { systemClock } from '../../src/lib/clock';
 import { silentLogger } from '../../src/lib/logger';
-import { COMMIT_TIME, TestRepository, writeFiles, type TestFiles } from '../support/git-repository';
+import { BuildBench, type BuildProject } from '../support/build-project';
+import { TestRepository, writeFiles, type TestFiles } from '../support/git-repository';
 
-const CA_BUNDLE = '/etc/ssl/certs/ca-certificates.crt';
-const INSTALLATION = `test-${randomUUID().slice(0, 8)}`;
-const ROOT = path.join(__dirname, '../..');
-
+let bench: BuildBench;
 let engine: DockerEngine;
-let images: StackImages;
 let directory: string;
 
 beforeAll(async () => {
-  const { address } = await locateEngine({ environment: process.env, homeDir: homedir() });
-  engine = new DockerEngine(address);
-  directory = mkdtempSync(path.join(tmpdir(), 'dynodock-builder-'));
-  images = await ensureStackImages({
-    engine,
-    imagesDir: path.join(ROOT, 'images'),
-    caBundlePath: existsSync(CA_BUNDLE) ? CA_BUNDLE : undefined,
-    workDir: path.join(directory, 'stack'),
-    hostTools: createHostTools({ searchPath: process.env.PATH ?? '' }),
-    onProgress: () => undefined,
-    signal: AbortSignal.timeout(9 * 60_000),
-  });
+  bench = await BuildBench.open();
+  ({ engine, directory } = bench);
 }, 10 * 60_000);
 
-afterAll(async () => {
-  const owned = { [INSTALLATION_LABEL]: INSTALLATION };
-  for (const { id } of await engine.list(owned)) await engine.remove(id);
-  for (const { name } of await engine.listVolumes(owned)) await engine.removeVolume(name);
-  for (const image of await engine.listImages(owned)) {
-    for (const reference of image.references) await engine.removeImage(reference);
-  }
-  rmSync(directory, { recursive: true, force: true });
-}, 60_000);
-
-/** One app with a repository and buildpacks of its own. */
-class Project {
-  readonly repository = new TestRepository();
-  readonly appId = randomUUID() as AppId;
-  readonly buildpacksDir = path.join(directory, `buildpacks-${this.appId}`);
-  readonly slugsDir = path.join(directory, 'slugs');
-  output = '';
-
-  constructor(buildpacks: Record<string, TestFiles>) {
-    mkdirSync(this.buildpacksDir);
-    for (const [name, scripts] of Object.entries(buildpacks)) {
-      for (const [script, content] of Object.entries(scripts)) {
-        const text = typeof content === 'string' ? content : (content.content ?? '');
-        writeFiles(path.join(this.buildpacksDir, name), {
-          [script]: { content: `#!/usr/bin/env bash\n${text}\n`, mode: 0o755 },
-        });
-      }
-    }
-  }
-
-  builder(more: Partial<BuilderOptions> = {}): Builder {
-    return new Builder({
-      engine,
-      installationId: INSTALLATION,
-      imagesFor: (stack) => images[stack as keyof StackImages],
-      buildpacksDir: this.buildpacksDir,
-      slugsDir: this.slugsDir,
-      workDir: path.join(directory, 'work'),
-      network: 'bridge',
-      ...(existsSync(CA_BUNDLE) ? { caBundlePath: CA_BUNDLE } : {}),
-      clock: systemClock,
-      logger: silentLogger,
-      ...more,
-      limits: { memoryBytes: 1024 ** 3, pids: 512, ...more.limits },
-    });
-  }
-
-  build(
-    files: TestFiles,
-    more: Partial<BuildRequest> = {},
-    options: Partial<BuilderOptions> = {},
-    signal: AbortSignal = new AbortController().signal,
-  ): Promise<BuiltSlug> {
-    const commit = this.repository.commit(files);
-    this.output = '';
-    const request: BuildRequest = {
-      buildId: randomUUID() as BuildId,
-      slugId: randomUUID() as SlugId,
-      appId: this.appId,
-      appName: 'demo',
-      stack: 'heroku-24',
-      source: {
-        kind: 'git',
-        repositoryDir: this.repository.directory,
-        commit,
-        environment: {},
-        time: COMMIT_TIME,
-      },
-      buildpacks: [],
-      configVars: {},
-      version: commit,
-      ...more,
-    };
-    const sink = {
-      write: async (chunk: string | Uint8Array) => {
-        this.output += Buffer.from(chunk as Uint8Array).toString('latin1');
-      },
-    };
-    return this.builder(options).build(request, sink, signal);
-  }
-
-  async failure(...args: Parameters<Project['build']>): Promise<BuildFailure> {
-    try {
-      await this.build(...args);
-    } catch (error) {
-      if (error instanceof BuildFailure) return error;
-      throw error;
-    }
-    throw new Error(`the build did not fail:\n${this.output}`);
-  }
-}
+afterAll(() => bench.close(), 60_000);
 
 const DETECT = 'echo Test';
 
@@ -160,20 +51,14 @@ function unpack(slug: BuiltSlug): Record<string, string> {
 }
 
 async function containersLeft(): Promise<number> {
-  return (await engine.list(ownedLabels(INSTALLATION, 'build'))).length;
+  return (await engine.list(ownedLabels(bench.installationId, 'build'))).length;
 }
 
 const MINUTE = 60_000;
 
 describe('Builder', () => {
-  const projects: Project[] = [];
-  const project = (buildpacks: Record<string, TestFiles>): Project => {
-    const made = new Project(buildpacks);
-    projects.push(made);
-    return made;
-  };
+  const project = (buildpacks: Record<string, TestFiles>): BuildProject => bench.project(buildpacks);
   afterEach(async () => {
-    for (const { repository } of projects.splice(0)) repository.remove();
     expect(await containersLeft()).toBe(0);
   });
 
@@ -216,7 +101,7 @@ describe('Builder', () => {
       expect(slug).toMatchObject({
         processTypes: { web: 'npm start', worker: 'node worker.js' },
         buildpackProvidedDescription: 'Node.js',
-        buildpacks: ['heroku/nodejs'],
+        buildpacks: [{ name: 'heroku/nodejs', revision: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) }],
         configVars: {},
         addons: [],
       });
@@ -239,7 +124,7 @@ describe('Builder', () => {
           'cat /app/built; stat -c "%U %a" /app /app/built; touch /app/new && echo writable',
         ],
         env: {},
-        labels: ownedLabels(INSTALLATION, 'dyno'),
+        labels: ownedLabels(bench.installationId, 'dyno'),
         network: 'none',
       });
       await engine.start(id);
@@ -392,7 +277,7 @@ describe('Builder', () => {
       expect(slug).toMatchObject({
         processTypes: { web: 'y' },
         buildpackProvidedDescription: 'Two',
-        buildpacks: ['heroku/one', 'heroku/two'],
+        buildpacks: [{ name: 'heroku/one' }, { name: 'heroku/two' }],
         configVars: { RAILS_ENV: 'production' },
         addons: ['heroku-postgresql'],
       });
@@ -518,11 +403,13 @@ describe('Builder', () => {
         { buildpacks: ['https://user:secret@localhost:1/x.git#v1'] },
       );
       expect(failure.kind).toBe('buildpack');
-      expect(failure.lines[0]).toBe(' !     Buildpack https://localhost:1/x.git#v1 could not be fetched:');
+      expect(failure.lines[0]).toBe(
+        ' !     Buildpack https://localhost:1/x.git#v1 could not be fetched: localhost:1 could not be reached.',
+      );
       expect(failure.lines[1]).toMatch(/localhost/);
       expect(failure.lines.join() + p.output).not.toContain('secret');
       const archive = await p.failure({ a: '' }, { buildpacks: ['https://localhost:1/x.tgz'] });
-      expect(archive.lines[1]).toMatch(/curl: \(7\)/);
+      expect(archive.lines[1]).toMatch(/ECONNREFUSED/);
     },
     MINUTE,
   );
@@ -610,10 +497,10 @@ describe('Builder', () => {
       const p = project({ test: { 'bin/detect': DETECT, 'bin/compile': '' } });
       await engine.create({
         name: `dynodock-build-${randomUUID()}`,
-        image: images['heroku-24'].build,
+        image: bench.images['heroku-24'].build,
         command: ['sleep', '1000'],
         env: {},
-        labels: ownedLabels(INSTALLATION, 'build', { [BUILD_LABEL]: randomUUID() }),
+        labels: ownedLabels(bench.installationId, 'build', { [BUILD_LABEL]: randomUUID() }),
         network: 'none',
       });
       writeFiles(directory, { [`work/slug-${randomUUID()}.tar`]: 'x', 'slugs/app/x.tgz.partial': 'x' });

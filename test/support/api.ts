@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { AddOnProvider } from '../../src/addons/provider';
 import { createApiServer, type ApiServer, type ApiServerOptions } from '../../src/api/server';
-import type { ApiServices, BuildReader } from '../../src/api/services';
+import type { ApiServices } from '../../src/api/services';
+import { BuildFailure } from '../../src/build/build-failure';
 import { ensureApiCertificate, type ServerCertificate } from '../../src/daemon/api-certificate';
 import { LocalAuthority } from '../../src/daemon/local-authority';
 import type { Account } from '../../src/domain/account';
@@ -13,7 +14,6 @@ import type { App } from '../../src/domain/app';
 import type { Build } from '../../src/domain/build';
 import type { Dyno } from '../../src/domain/dyno';
 import { parseDynoSize } from '../../src/domain/dyno-size';
-import { notFound } from '../../src/domain/errors';
 import type { AppId, BuildId, DynoId, SlugId } from '../../src/domain/ids';
 import type { ProcessTypes } from '../../src/domain/procfile';
 import type { Release } from '../../src/domain/release';
@@ -26,7 +26,9 @@ import { AddOns } from '../../src/platform/addons/addons';
 import { AppFeatures } from '../../src/platform/app-features/app-features';
 import { Apps } from '../../src/platform/apps/apps';
 import { Authorizations } from '../../src/platform/authorizations/authorizations';
+import { BlobUrls } from '../../src/platform/blobs/blob-urls';
 import { BuildpackInstallations } from '../../src/platform/buildpack-installations/buildpack-installations';
+import { Builds, type BuildsOptions } from '../../src/platform/builds/builds';
 import { ConfigVarsService } from '../../src/platform/config-vars/config-vars';
 import type { PlatformContext } from '../../src/platform/context';
 import { Domains } from '../../src/platform/domains/domains';
@@ -39,7 +41,8 @@ import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
 import { ReleasePhase } from '../../src/platform/releases/release-phase';
 import { Releases } from '../../src/platform/releases/releases';
 import { Sleep } from '../../src/platform/sleep/sleep';
-import { Slugs } from '../../src/platform/slugs/slugs';
+import { Slugs, type SlugsOptions } from '../../src/platform/slugs/slugs';
+import { Sources } from '../../src/platform/sources/sources';
 import { SniEndpoints } from '../../src/platform/sni-endpoints/sni-endpoints';
 import { Store } from '../../src/store/store';
 import { ADDON_HOST, TestBackends } from './addon-backends';
@@ -60,12 +63,29 @@ export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   /** How long a request waits for a new add-on. */
   addonPatienceMs?: number;
   addonProviders?: readonly AddOnProvider[];
+  /** Default: nothing can be built. */
+  building?: Pick<BuildsOptions, 'builder' | 'sources'>;
+  /** Default: no image can be made. */
+  slugImages?: SlugsOptions['images'];
+  /** Of uploads. Default 1 MiB. */
+  maxBlobBytes?: number;
 };
 
 export interface LoggedMessage {
   message: string;
   fields: Record<string, unknown>;
 }
+
+const NO_ENGINE = new BuildFailure('engine', 'There is no engine here.');
+const NOTHING_BUILDS: Pick<BuildsOptions, 'builder' | 'sources'> = {
+  builder: {
+    build: () => Promise.reject(NO_ENGINE),
+    sweep: () => Promise.resolve({ containers: 0 }),
+    purgeCache: () => Promise.resolve(),
+    removeApp: () => Promise.resolve(),
+  },
+  sources: { fetch: () => Promise.reject(NO_ENGINE) },
+};
 
 /** Once per test file, which saves a good part of its time. */
 let certificates: Promise<ServerCertificate & { ca: string }> | undefined;
@@ -96,6 +116,7 @@ export class TestApi {
   readonly phase: ReleasePhase;
   readonly addons: TestBackends;
   readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
+  readonly context: PlatformContext;
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
 
   private constructor(
@@ -130,6 +151,7 @@ export class TestApi {
       },
       changed: () => undefined,
     };
+    this.context = context;
     this.phase = new ReleasePhase(context, { outputDir: this.outputDir, logger: silentLogger });
     const releases = new Releases(context, this.phase);
     this.addons = new TestBackends({
@@ -147,14 +169,25 @@ export class TestApi {
       logger: silentLogger,
       ...(more.addonPatienceMs === undefined ? {} : { patienceMs: more.addonPatienceMs }),
     });
+    const blobUrls = new BlobUrls(this.store.settings, clock);
+    const limits = { maxBytes: more.maxBlobBytes ?? 1024 ** 2, minFreeBytes: 0 };
+    const noImage = (): Promise<never> => Promise.reject(new Error('there is no engine here'));
+    const slugs = new Slugs(context, {
+      uploadsDir: path.join(this.outputDir, 'uploads'),
+      urls: blobUrls,
+      limits,
+      images: more.slugImages ?? { adopt: noImage, copy: noImage, archivePath: () => '/nonexistent' },
+      releases,
+    });
     const sniEndpoints = new SniEndpoints(context);
     this.services = {
       account: new AccountService(context),
       addons,
-      apps: new Apps(context, releases, [addons]),
+      apps: new Apps(context, releases, [slugs, addons]),
       appFeatures: new AppFeatures(context),
       authorizations: new Authorizations(context),
-      builds: this.#builds(),
+      blobUrls,
+      builds: this.#builds(releases, more.building),
       buildpackInstallations: new BuildpackInstallations(context),
       configVars: new ConfigVarsService(context, releases),
       domains: new Domains(context, sniEndpoints),
@@ -172,7 +205,12 @@ export class TestApi {
         policy: SLEEP,
         router: { park: async () => null, stayAwake: () => undefined },
       }),
-      slugs: new Slugs(context),
+      slugs,
+      sources: new Sources(context, {
+        directory: path.join(this.outputDir, 'sources'),
+        urls: blobUrls,
+        limits,
+      }),
       sniEndpoints,
       ...more.services,
     };
@@ -212,6 +250,7 @@ export class TestApi {
   async stop(): Promise<void> {
     await this.server.stop();
     await this.addons.backends.stop();
+    await this.#stopBuilds();
     await this.phase.stop();
     rmSync(this.outputDir, { recursive: true, force: true });
     this.store.close();
@@ -296,6 +335,7 @@ export class TestApi {
       version: '2c3a0b2d',
       versionDescription: null,
       buildpacks: ['heroku/nodejs'],
+      buildpackRevisions: ['sha256:00'],
       user: { id: this.account.id, email: this.account.email },
       slugId: null,
       releaseId: null,
@@ -340,17 +380,28 @@ export class TestApi {
     this.logplex.heroku(appId, 'web.1', text);
   }
 
-  #builds(): BuildReader {
+  /** Their outputs are those that the test says, where it does. */
+  #builds(releases: Releases, building: TestApiOptions['building']): ApiServices['builds'] {
+    const builds = new Builds(this.context, {
+      ...(building ?? NOTHING_BUILDS),
+      releases,
+      outputDir: path.join(this.outputDir, 'builds'),
+      webUrl: (app) => `http://${app.name}.localhost/`,
+      outputUrl: (app, id) => `http://localhost/apps/${app.id}/builds/${id}`,
+      logger: silentLogger,
+    });
+    this.#stopBuilds = () => builds.stop();
     return {
-      list: (app) => this.store.builds.of(app.id),
-      find: (app, id) => {
-        const build = this.store.builds.of(app.id).find((entry) => entry.id === id);
-        if (build === undefined) throw notFound('build');
-        return build;
-      },
-      outputStream: (id) => this.outputs.get(id),
+      list: (app) => builds.list(app),
+      find: (app, id) => builds.find(app, id),
+      create: (...args) => builds.create(...args),
+      cancel: (...args) => builds.cancel(...args),
+      purgeCache: (...args) => builds.purgeCache(...args),
+      outputStream: (id) => this.outputs.get(id) ?? (building === undefined ? undefined : builds.outputStream(id)),
     };
   }
+
+  #stopBuilds: () => Promise<void> = () => Promise.resolve();
 
   #git(req: IncomingMessage, res: ServerResponse): void {
     let bytes = 0;

@@ -622,7 +622,7 @@ describe('builds', () => {
     expect(body[0].buildpacks).toEqual([{ url: 'urn:buildpack:heroku/nodejs', name: 'heroku/nodejs' }]);
     expect((await api.get(`/apps/demo/builds/${build.id}`)).body).toEqual(body[0]);
     expectError(await api.get(`/apps/demo/builds/${randomUUID()}`), 404, 'not_found');
-    expectError(await api.post('/apps/demo/builds', { source_blob: { url: 'x' } }), 501, 'not_supported');
+    expectError(await api.post('/apps/demo/builds', { source_blob: { url: 'x' } }), 422, 'invalid_params');
   });
 
   test('stream their output to whoever has the URL', async () => {

@@ -22,6 +22,7 @@ describe('resolveBuildpack', () => {
       kind: 'directory',
       name: 'heroku/nodejs',
       directory: '/bp/nodejs',
+      bundled: true,
     });
   });
 
@@ -36,7 +37,6 @@ describe('resolveBuildpack', () => {
     ],
     ['https://example.com/a/b.git#v1.2', { kind: 'git', url: 'https://example.com/a/b.git', ref: 'v1.2' }],
     ['https://example.com/a/b', { kind: 'git', url: 'https://example.com/a/b', ref: '' }],
-    ['https://example.com/b.tar.gz?x=1', { kind: 'archive', url: 'https://example.com/b.tar.gz?x=1' }],
   ])('finds %s elsewhere', (text, expected) => {
     expect(resolveBuildpack(text, catalog)).toEqual({ ...expected, name: text });
   });
@@ -51,7 +51,20 @@ describe('resolveBuildpack', () => {
   test('keeps credentials for fetching and out of the name', () => {
     expect(resolveBuildpack('https://me:secret@example.com/b.git', catalog)).toMatchObject({
       name: 'https://example.com/b.git',
-      url: 'https://me:secret@example.com/b.git',
+      url: 'https://example.com/b.git',
+      credentials: 'me:secret',
+    });
+    expect(resolveBuildpack('https://a%40b:p%3Aq@example.com/b.tgz', catalog)).toMatchObject({
+      name: 'https://example.com/b.tgz',
+      credentials: 'a@b:p:q',
+    });
+  });
+
+  test('keeps keys in a query out of the name', () => {
+    expect(resolveBuildpack('https://example.com/b.tar.gz?key=secret', catalog)).toEqual({
+      kind: 'archive',
+      name: 'https://example.com/b.tar.gz?…',
+      url: 'https://example.com/b.tar.gz?key=secret',
     });
   });
 
@@ -59,6 +72,8 @@ describe('resolveBuildpack', () => {
     ['file:///etc', /not enabled/],
     ['ssh://git@example.com/x', /not supported/],
     ['no url', /no URL/],
+    ['https://example.com/x.git#a..b', /no git reference/],
+    ['https://example.com/x.git#%', /no git reference/],
     ['https://example.com/x.git#--upload-pack=evil', /no git reference/],
     ['https://example.com/x.git#a%1fb', /no git reference/],
   ])('refuses %s', (text, reason) => {
@@ -67,11 +82,23 @@ describe('resolveBuildpack', () => {
   });
 
   test('takes folders of this machine where that is enabled', () => {
-    expect(resolveBuildpack('file:///srv/my%20pack', { ...catalog, allowLocal: true })).toEqual({
+    const local = { ...catalog, allowLocal: true };
+    expect(resolveBuildpack('file:///srv/my%20pack', local)).toEqual({
       kind: 'directory',
       name: 'file:///srv/my%20pack',
       directory: '/srv/my pack',
+      bundled: false,
     });
+    expect(resolveBuildpack('file:///srv/pack.tgz', local)).toMatchObject({
+      kind: 'file',
+      file: '/srv/pack.tgz',
+    });
+    expect(resolveBuildpack('file:///srv/pack#v1', local)).toMatchObject({
+      kind: 'git',
+      url: 'file:///srv/pack',
+      ref: 'v1',
+    });
+    expect(() => resolveBuildpack('file://server/pack', local)).toThrow(/three slashes/);
   });
 });
 
