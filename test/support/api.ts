@@ -397,7 +397,8 @@ export class TestApi {
       create: (...args) => builds.create(...args),
       cancel: (...args) => builds.cancel(...args),
       purgeCache: (...args) => builds.purgeCache(...args),
-      outputStream: (id) => this.outputs.get(id) ?? (building === undefined ? undefined : builds.outputStream(id)),
+      outputStream: (id) =>
+        this.outputs.get(id) ?? (building === undefined ? undefined : builds.outputStream(id)),
     };
   }
 
