@@ -6,7 +6,9 @@ jest.setTimeout(600_000);
 const platform = new TestPlatform();
 
 function heroku(args: string[], app = 'shop'): Promise<CommandResult> {
-  return platform.heroku([...args, '--app', app], { timeoutMs: 180_000 });
+  const [command = '', ...rest] = args;
+  // What stands behind a `--` is the add-on's.
+  return platform.heroku([command, '--app', app, ...rest], { timeoutMs: 180_000 });
 }
 async function output(args: string[], app = 'shop'): Promise<string> {
   const result = await heroku(args, app);
@@ -29,7 +31,7 @@ async function descriptions(app = 'shop'): Promise<string[]> {
 beforeAll(async () => {
   await platform.start();
   // Once for all tests: a first use takes as long as Debian's mirrors do.
-  const images = await platform.dynodock(['images', '--addons', 'postgres', 'redis']);
+  const images = await platform.dynodock(['images', '--addons', 'postgres', 'redis'], {}, 600_000);
   expect(images).toMatchObject({ exitCode: 0 });
   for (const app of ['shop', 'admin']) {
     expect(await platform.heroku(['create', app], { cwd: platform.home })).toMatchObject({ exitCode: 0 });
@@ -78,7 +80,7 @@ test('a database and a Redis are created, shown and used from a dyno', async () 
   const list = await output(['addons']);
   expect(list).toMatch(/heroku-postgresql \(shop-db\) .*as DATABASE/);
   const info = await output(['addons:info', 'shop-db']);
-  expect(info).toMatch(/Owning app: shop .*Plan: heroku-postgresql:standard-0 .*State: created/);
+  expect(info).toMatch(/Plan: heroku-postgresql:standard-0 .*Owning app: shop .*State: created/);
   expect((await descriptions()).slice(-3)).toEqual([
     'Attach DATABASE (@ref:shop-db)',
     'Attach CACHE (@ref:shop-redis)',
@@ -93,8 +95,6 @@ test('a database and a Redis are created, shown and used from a dyno', async () 
   });
   const next = JSON.parse((await platform.visit('shop')).body) as typeof counts;
   expect(next).toEqual({ postgres: counts.postgres + 1, redis: counts.redis + 1 });
-  const [release] = (await platform.api('GET', '/apps/shop/releases')).body as unknown as object[];
-  expect(release).toBeDefined();
 });
 
 test('the same URL leads there from this machine, and from nowhere else', async () => {
@@ -166,7 +166,8 @@ test('a plan is changed with all data, and a name', async () => {
     return status === 200 && (JSON.parse(body) as { postgres: number });
   });
   expect(after.postgres).toBeGreaterThan(before.postgres);
-  expect(await output(['addons:rename', 'shop-db', 'main-db'])).toContain('main-db');
+  // It takes no app.
+  expect(words(await platform.heroku(['addons:rename', 'shop-db', 'main-db']))).toContain('main-db');
 });
 
 test('what has a name gives way only when that is confirmed', async () => {

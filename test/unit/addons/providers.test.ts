@@ -1,5 +1,5 @@
 import { BUILT_IN_PROVIDERS } from '../../../src/addons/built-in';
-import type { ContainerProvider } from '../../../src/addons/provider';
+import type { BackendCommand, BackendInput, ContainerProvider } from '../../../src/addons/provider';
 import { DEFAULT_CREDENTIAL, NO_BACKEND, type AddOn } from '../../../src/domain/addon';
 import { PORTS_EACH } from '../../../src/dyno-manager/addon-steps';
 
@@ -34,7 +34,9 @@ describe.each(BUILT_IN_PROVIDERS.map((provider) => [provider.service, provider] 
         const commands = [
           health,
           ...setup,
-          ...Object.values(container.commands ?? {}).map((make) => make({ addon, plan })),
+          ...Object.values(container.commands ?? {}).map((make: (input: BackendInput) => BackendCommand) =>
+            make({ addon, plan }),
+          ),
         ];
         expect(JSON.stringify([shown, commands.map(({ argv, env }) => [argv, env])])).not.toContain(PASSWORD);
         const written = JSON.stringify([files, commands.map((command) => command.files)]);
