@@ -6,6 +6,8 @@ import { renderErrors, unknownEndpoint } from './errors';
 import { commonHeaders, requireVersion3 } from './headers';
 import { limitRate, RateLimit } from './rate-limit';
 import { accountRoutes } from './routes/account';
+import { addonAttachmentRoutes } from './routes/addon-attachments';
+import { addonServiceRoutes } from './routes/addon-services';
 import { addonRoutes } from './routes/addons';
 import { appFeatureRoutes } from './routes/app-features';
 import { appRoutes } from './routes/apps';
@@ -77,7 +79,9 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(accountRoutes(services, limit));
   app.use(appRoutes(services));
   app.use(appFeatureRoutes(services));
+  app.use(addonServiceRoutes(services));
   app.use(addonRoutes(services));
+  app.use(addonAttachmentRoutes(services));
   app.use(authorizationRoutes(services, clock));
   app.use(buildRoutes(services, streamKeys));
   app.use(buildpackInstallationRoutes(services, bundledBuildpacks));

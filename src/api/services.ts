@@ -1,4 +1,5 @@
 import type { AccountService } from '../platform/account/account';
+import type { AddOns } from '../platform/addons/addons';
 import type { AppFeatures } from '../platform/app-features/app-features';
 import type { Apps } from '../platform/apps/apps';
 import type { Authorizations } from '../platform/authorizations/authorizations';
@@ -23,6 +24,7 @@ import type { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 /** The use cases behind the endpoints. */
 export interface ApiServices {
   account: AccountService;
+  addons: AddOns;
   apps: Apps;
   appFeatures: AppFeatures;
   authorizations: Authorizations;

@@ -2,6 +2,9 @@ import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { BUILT_IN_PROVIDERS } from '../addons/built-in';
+import { readProviderFiles } from '../addons/provider-file';
+import { ProviderRegistry } from '../addons/registry';
 import { createApiServer, PortInUseError, type ApiServer } from '../api/server';
 import { Builder } from '../build/builder';
 import { BASE_NAMES } from '../build/container-images';
@@ -9,6 +12,7 @@ import { SourceFetcher } from '../build/source-fetcher';
 import { Storage } from '../build/storage';
 import { stackImageReferences, type StackImages } from '../build/stack-images';
 import type { AppId } from '../domain/ids';
+import { AddOnBackends } from '../dyno-manager/addon-backends';
 import { Reconciler } from '../dyno-manager/reconciler';
 import { GitEndpoint } from '../git/endpoint';
 import { PushReceiver } from '../git/receive';
@@ -19,6 +23,7 @@ import { Signal } from '../lib/signal';
 import { isFree } from '../lib/port-holder';
 import { Logplex } from '../logplex/logplex';
 import { AccountService } from '../platform/account/account';
+import { AddOns } from '../platform/addons/addons';
 import { AppFeatures } from '../platform/app-features/app-features';
 import { Apps } from '../platform/apps/apps';
 import { Authorizations } from '../platform/authorizations/authorizations';
@@ -46,6 +51,7 @@ import { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 import { Rendezvous } from '../rendezvous/rendezvous';
 import type { RouterLogLine } from '../router/protocol';
 import { Store } from '../store/store';
+import { findAddOnHost, issueAddOnCertificate, randomSecret } from './addon-host';
 import { ensureApiCertificate } from './api-certificate';
 import { AppCertificates } from './app-certificates';
 import { bundledBuildpacks } from './bundled-buildpacks';
@@ -54,7 +60,7 @@ import type { Config } from './config';
 import { describeTakenPort } from './doctor';
 import { connectEngine, copyTrustBundle, ensureNetwork } from './engine-setup';
 import { BUILD_PIDS } from './folder-build';
-import { prepareImages, proxySettings } from './images';
+import { openAddOnImages, prepareImages, proxySettings } from './images';
 import { ownPidNamespace, removeInstance, writeInstance } from './instance';
 import { LocalAuthority } from './local-authority';
 import { DataFolderLock, LockedError } from './lock';
@@ -157,13 +163,20 @@ export class Daemon {
     const { engine, info, foundBy } = await connectEngine(config);
     logger.info('container engine found', { engine: info.name, foundBy, reachability: info.reachability });
     const caBundlePath = copyTrustBundle(config, paths);
-    const stackImages = await prepareImages({
+    const imageOptions = {
       config,
       paths,
       imagesDir: path.join(packageDir, 'images'),
-      onProgress: (line) => logger.info('building images', { line }),
-    });
+      onProgress: (line: string) => logger.info('building images', { line }),
+    };
+    const stackImages = await prepareImages(imageOptions);
+    const addonImages = await openAddOnImages(imageOptions);
     const network = await ensureNetwork(engine, installationId);
+    const addonHost = await findAddOnHost(engine, {
+      network,
+      reachability: info.reachability,
+      setting: config.addonHost,
+    });
     const authority = await LocalAuthority.open(paths.tls, clock.now());
     const tls = await ensureApiCertificate(paths.tls, authority, clock.now());
     const trust = caBundlePath === undefined ? {} : { caBundlePath };
@@ -226,6 +239,24 @@ export class Daemon {
       restoreImage: (slug) => builder.slugImages.restore(slug),
       ...trust,
     });
+    const providers = await openProviders(paths, logger);
+    const backends: AddOnBackends = new AddOnBackends({
+      store,
+      engine,
+      providers,
+      images: addonImages,
+      clock,
+      logger: logger.child({ component: 'add-ons' }),
+      installationId,
+      network,
+      publishOn: addonHost.publishOn,
+      ports: config.addonPorts,
+      random: Math.random,
+      issueCertificate: () => issueAddOnCertificate(authority, addonHost, clock.now()),
+      onReady: (id) => addons.provisioning.complete(id),
+      onFailed: (id, reason) => addons.provisioning.fail(id, reason),
+      concurrency: RECONCILED_AT_ONCE,
+    });
     const context: PlatformContext = {
       store,
       clock,
@@ -275,6 +306,14 @@ export class Daemon {
       ...trust,
     });
     const releases = new Releases(context, releasePhase);
+    const addons: AddOns = new AddOns(context, {
+      releases,
+      providers,
+      manager: backends,
+      host: () => addonHost.host,
+      secret: randomSecret,
+      logger: logger.child({ component: 'add-ons' }),
+    });
     const blobUrls = new BlobUrls(store.settings, clock);
     const blobLimits = { maxBytes: MAX_BLOB_BYTES, minFreeBytes: config.minFreeDiskBytes };
     const sources = new Sources(context, { directory: paths.sources, urls: blobUrls, limits: blobLimits });
@@ -319,10 +358,14 @@ export class Daemon {
         keptSlugs: Math.max(config.keptSlugs, config.keptReleases),
         cacheBudgetBytes: config.cacheBudgetBytes,
       },
-      stackImages: [...(await ownImages(path.join(packageDir, 'images'), info.architecture)), ...BASE_NAMES],
+      stackImages: [
+        ...(await ownImages(imageOptions.imagesDir, info.architecture)),
+        ...BASE_NAMES,
+        ...addonImages.references,
+      ],
       logger: logger.child({ component: 'reclaim' }),
     });
-    const apps = new Apps(context, releases, [builds, releasePhase, slugs, repositories]);
+    const apps = new Apps(context, releases, [builds, releasePhase, slugs, repositories, addons]);
     const receiver = new PushReceiver({
       socketPath: paths.hookSocket,
       hooksDir: paths.hooks,
@@ -351,6 +394,7 @@ export class Daemon {
     const api: ApiServer = createApiServer({
       services: {
         account,
+        addons,
         apps,
         appFeatures: new AppFeatures(context),
         authorizations: new Authorizations(context),
@@ -392,6 +436,7 @@ export class Daemon {
     const scheduler = new Scheduler(
       [
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
+        { name: 'add-ons', cron: '45 * * * * *', run: () => backends.resync() },
         {
           // A new table asks for certificates in place of those that end soon.
           name: 'certificates',
@@ -433,6 +478,8 @@ export class Daemon {
       // Ends after the dyno manager, which tells it what release commands print.
       { name: 'release phase', start: () => releasePhase.start(), stop: () => releasePhase.stop() },
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
+      { name: 'add-on backends', start: () => backends.start(), stop: () => backends.stop() },
+      { name: 'add-ons', start: () => addons.start() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },
       // Before the scheduler and the API, which would wait for the end of a whole run.
@@ -495,6 +542,15 @@ export class Daemon {
       });
     }
   }
+}
+
+/** Those that come with dynodock and the user's own; a file of theirs that can't be used is no reason not to start. */
+async function openProviders(paths: Paths, logger: Logger): Promise<ProviderRegistry> {
+  const { providers, problems } = await readProviderFiles(paths.addons);
+  for (const { file, reason } of problems) {
+    logger.error('a file of an add-on service cannot be used', { file, reason });
+  }
+  return new ProviderRegistry([...BUILT_IN_PROVIDERS, ...providers]);
 }
 
 function ensureInstallationId(store: Store): string {

@@ -1,7 +1,9 @@
 import { AccountStore } from './accounts';
+import { AddOnStore } from './addons';
 import { AppFeatureStore } from './app-features';
 import { AppSleepStore } from './app-sleep';
 import { AppStore } from './apps';
+import { AttachmentStore } from './attachments';
 import { BuildpackInstallationStore } from './buildpack-installations';
 import { BuildStore } from './builds';
 import { ConfigVarStore } from './config-vars';
@@ -38,6 +40,8 @@ export class Store {
   readonly sniEndpoints: SniEndpointStore;
   readonly wakes: WakeStore;
   readonly dynoHours: DynoHourStore;
+  readonly addons: AddOnStore;
+  readonly attachments: AttachmentStore;
   readonly events: EventStore;
   readonly #database: Database;
   #afterCommit: (() => void)[] | undefined;
@@ -61,6 +65,8 @@ export class Store {
     this.sniEndpoints = new SniEndpointStore(database);
     this.wakes = new WakeStore(database);
     this.dynoHours = new DynoHourStore(database);
+    this.addons = new AddOnStore(database);
+    this.attachments = new AttachmentStore(database);
     this.events = new EventStore(database);
   }
 

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { AddOnProvider } from '../../src/addons/provider';
 import { createApiServer, type ApiServer, type ApiServerOptions } from '../../src/api/server';
 import type { ApiServices } from '../../src/api/services';
 import { BuildFailure } from '../../src/build/build-failure';
@@ -24,6 +25,7 @@ import { ContainerImages } from '../../src/build/container-images';
 import { FakeEngine } from './fake-engine';
 import { Logplex } from '../../src/logplex/logplex';
 import { AccountService } from '../../src/platform/account/account';
+import { AddOns } from '../../src/platform/addons/addons';
 import { AppFeatures } from '../../src/platform/app-features/app-features';
 import { Apps } from '../../src/platform/apps/apps';
 import { Authorizations } from '../../src/platform/authorizations/authorizations';
@@ -47,6 +49,7 @@ import { Slugs, type SlugsOptions } from '../../src/platform/slugs/slugs';
 import { Sources } from '../../src/platform/sources/sources';
 import { SniEndpoints } from '../../src/platform/sni-endpoints/sni-endpoints';
 import { Store } from '../../src/store/store';
+import { ADDON_HOST, TestBackends } from './addon-backends';
 import { SLEEP } from './dyno-world';
 
 export interface Answer {
@@ -61,6 +64,9 @@ export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   services?: Partial<ApiServices>;
   /** Pool of dyno hours; default none. */
   dynoHoursMs?: number;
+  /** How long a request waits for a new add-on. */
+  addonPatienceMs?: number;
+  addonProviders?: readonly AddOnProvider[];
   /** Default: nothing can be built. */
   building?: Pick<BuildsOptions, 'builder' | 'sources'>;
   /** Default: no image can be made. */
@@ -114,6 +120,7 @@ export class TestApi {
   readonly phase: ReleasePhase;
   /** Of apps on the container stack. */
   readonly engine: FakeEngine;
+  readonly addons: TestBackends;
   readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
   readonly context: PlatformContext;
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
@@ -153,6 +160,21 @@ export class TestApi {
     this.context = context;
     this.phase = new ReleasePhase(context, { outputDir: this.outputDir, logger: silentLogger });
     const releases = new Releases(context, this.phase);
+    this.addons = new TestBackends({
+      store: this.store,
+      clock,
+      addons: () => this.services.addons,
+      ...(more.addonProviders === undefined ? {} : { providers: more.addonProviders }),
+    });
+    const addons = new AddOns(context, {
+      releases,
+      providers: this.addons.providers,
+      manager: this.addons.backends,
+      host: () => ADDON_HOST,
+      secret: (length) => 's'.repeat(length),
+      logger: silentLogger,
+      ...(more.addonPatienceMs === undefined ? {} : { patienceMs: more.addonPatienceMs }),
+    });
     const blobUrls = new BlobUrls(this.store.settings, clock);
     const limits = { maxBytes: more.maxBlobBytes ?? 1024 ** 2, minFreeBytes: 0 };
     const noImage = (): Promise<never> => Promise.reject(new Error('there is no engine here'));
@@ -174,7 +196,8 @@ export class TestApi {
     for (const name of ['test/run', 'test/build']) this.engine.addImage(name);
     this.services = {
       account: new AccountService(context),
-      apps: new Apps(context, releases, [slugs]),
+      addons,
+      apps: new Apps(context, releases, [slugs, addons]),
       appFeatures: new AppFeatures(context),
       authorizations: new Authorizations(context),
       blobUrls,
@@ -244,6 +267,7 @@ export class TestApi {
     certificates ??= makeCertificates();
     const api = new TestApi(await certificates, more.clock ?? systemClock, more);
     try {
+      await api.addons.start();
       await api.server.start();
     } catch (error) {
       api.store.close();
@@ -254,6 +278,7 @@ export class TestApi {
 
   async stop(): Promise<void> {
     await this.server.stop();
+    await this.addons.backends.stop();
     await this.#stopBuilds();
     await this.phase.stop();
     rmSync(this.outputDir, { recursive: true, force: true });

@@ -56,6 +56,7 @@ function aRelease(app: App, more: Partial<NewRelease> = {}): NewRelease {
     command: null,
     configVars: { A: '1' },
     addonPlanNames: [],
+    attachmentVars: [],
     user: { id: app.ownerId, email: 'a@b.example' },
     createdAt: AT,
     updatedAt: AT,
