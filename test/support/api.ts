@@ -39,6 +39,7 @@ import { OneOffService } from '../../src/platform/dynos/one-offs';
 import { FormationService } from '../../src/platform/formation/formation';
 import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
 import { ReleasePhase } from '../../src/platform/releases/release-phase';
+import { Postgres } from '../../src/platform/postgres/postgres';
 import { Releases } from '../../src/platform/releases/releases';
 import { Sleep } from '../../src/platform/sleep/sleep';
 import { Slugs, type SlugsOptions } from '../../src/platform/slugs/slugs';
@@ -119,6 +120,8 @@ export class TestApi {
   readonly context: PlatformContext;
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
 
+  #secrets = 0;
+
   private constructor(
     readonly tls: ServerCertificate & { ca: string },
     clock: Clock,
@@ -196,6 +199,10 @@ export class TestApi {
       formation: new FormationService(context),
       logSessions: new LogSessions(context),
       oneOffs: new OneOffService(context, this.attachments),
+      postgres: new Postgres(context, {
+        addons,
+        secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
+      }),
       reclaim: {
         plan: async () => ({ items: [], before: { images: null, caches: null, files: 0 }, after: null }),
         run: () => Promise.reject(new Error('there is no disk here')),
@@ -397,7 +404,8 @@ export class TestApi {
       create: (...args) => builds.create(...args),
       cancel: (...args) => builds.cancel(...args),
       purgeCache: (...args) => builds.purgeCache(...args),
-      outputStream: (id) => this.outputs.get(id) ?? (building === undefined ? undefined : builds.outputStream(id)),
+      outputStream: (id) =>
+        this.outputs.get(id) ?? (building === undefined ? undefined : builds.outputStream(id)),
     };
   }
 

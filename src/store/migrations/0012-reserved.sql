@@ -1,0 +1,1 @@
+-- Nothing: this number is kept for a change that is made at the same time.
