@@ -32,8 +32,7 @@ export function psql(addon: AddOn, statements: readonly string[], options: PsqlO
     env: {
       PGAPPNAME: 'dynodock',
       PGCONNECT_TIMEOUT: '10',
-      // Our own questions are not to fill the server's log.
-      PGOPTIONS: `-c statement_timeout=${options.statementTimeoutMs} -c log_statement=none`,
+      PGOPTIONS: `-c statement_timeout=${options.statementTimeoutMs}`,
     },
   };
 }
