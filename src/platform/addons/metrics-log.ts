@@ -18,10 +18,10 @@ const AT_ONCE = 2;
  * (Dev Center "Heroku Postgres Metrics Logs": for plans above Essential).
  */
 export class MetricsLog {
-  readonly #context: PlatformContext;
+  readonly #context: Pick<PlatformContext, 'logplex'>;
   readonly #options: MetricsLogOptions;
 
-  constructor(context: PlatformContext, options: MetricsLogOptions) {
+  constructor(context: Pick<PlatformContext, 'logplex'>, options: MetricsLogOptions) {
     this.#context = context;
     this.#options = options;
   }
