@@ -4,7 +4,7 @@ import type { AddOnProvider } from '../../src/addons/provider';
 import { AddOnBackends } from '../../src/dyno-manager/addon-backends';
 import type { Clock } from '../../src/lib/clock';
 import { silentLogger } from '../../src/lib/logger';
-import type { AddOns } from '../../src/platform/addons/addons';
+import type { Provisioning } from '../../src/platform/addons/provisioning';
 import type { Store } from '../../src/store/store';
 import { FakeEngine } from './fake-engine';
 
@@ -16,9 +16,11 @@ export interface TestBackendsOptions {
   store: Store;
   clock: Clock;
   /** Asked for when something is ready, which is after it was made. */
-  addons: () => AddOns;
+  addons: () => { provisioning: Pick<Provisioning, 'complete' | 'fail'> };
   providers?: readonly AddOnProvider[];
   random?: () => number;
+  /** One that was used before. */
+  engine?: FakeEngine;
 }
 
 /** The add-ons' reconciler on an engine in memory; images come out of nothing. */
@@ -31,7 +33,7 @@ export class TestBackends {
 
   constructor(options: TestBackendsOptions) {
     const { store, clock, addons } = options;
-    this.engine = new FakeEngine(clock);
+    this.engine = options.engine ?? new FakeEngine(clock);
     this.providers = new ProviderRegistry(options.providers ?? BUILT_IN_PROVIDERS);
     this.backends = new AddOnBackends({
       store,
