@@ -1,10 +1,10 @@
-import { deferred } from '../../../src/lib/deferred';
+import { deferred, type Deferred } from '../../../src/lib/deferred';
 import { Turns } from '../../../src/lib/turns';
 
 test('work of one key waits for what came before, well or not, and other keys do not', async () => {
   const turns = new Turns<string>();
   const order: string[] = [];
-  const gate = deferred<void>();
+  const gate: Deferred<void> = deferred();
   const first = turns.take('a', async () => {
     await gate.promise;
     order.push('first');
