@@ -46,6 +46,7 @@ function postgresPlan(
   memoryMb: number,
   connections: number,
 ): AddOnPlan {
+  const isProduction = /^(standard|premium)-/.test(name);
   return aPlan({
     name,
     humanName,
@@ -53,9 +54,13 @@ function postgresPlan(
     priceCents,
     memoryBytes: memoryMb * MIB,
     connections,
-    backedUp: /^(standard|premium)-/.test(name),
-    // Small, so that many databases fit beside each other; the machine's page cache does the rest.
-    traits: { sharedBuffersMb: Math.max(16, memoryMb / 16) },
+    backedUp: isProduction,
+    traits: {
+      // Small, so that many databases fit beside each other; the machine's page cache does the rest.
+      sharedBuffersMb: Math.max(16, memoryMb / 16),
+      // Dev Center "Heroku Postgres Metrics Logs": not on Essential plans.
+      metricsLog: isProduction,
+    },
   });
 }
 
@@ -118,17 +123,31 @@ export const postgres: ContainerProvider = {
   },
 };
 
-/** The samples that a single server has (Dev Center "Heroku Postgres Metrics Logs"). */
+/**
+ * The samples that a single server has (Dev Center "Heroku Postgres Metrics Logs"): the load is the machine's, memory
+ * that of the container, where the kernel tells it.
+ */
 const METRICS = `
-SELECT 'sample#current_transaction=' || pg_current_xact_id()::text
+SELECT 'sample#current_transaction=' || pg_snapshot_xmax(pg_current_snapshot())::text
 UNION ALL SELECT 'sample#db_size=' || pg_database_size(current_database()) || 'bytes'
 UNION ALL SELECT 'sample#tables=' || count(*) FROM pg_stat_user_tables
-UNION ALL SELECT 'sample#active-connections=' || count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
+UNION ALL SELECT 'sample#active-connections=' || count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
 UNION ALL SELECT 'sample#waiting-connections=' || count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
 UNION ALL SELECT 'sample#index-cache-hit-rate=' ||
   coalesce(round(sum(idx_blks_hit) / nullif(sum(idx_blks_hit + idx_blks_read), 0), 5), 0) FROM pg_statio_user_indexes
 UNION ALL SELECT 'sample#table-cache-hit-rate=' ||
   coalesce(round(sum(heap_blks_hit) / nullif(sum(heap_blks_hit + heap_blks_read), 0), 5), 0) FROM pg_statio_user_tables
+UNION ALL SELECT 'sample#load-avg-' || minutes || 'm=' || split_part(load, ' ', number)
+  FROM (SELECT pg_read_file('/proc/loadavg', 0, 100, true) AS load) AS machine,
+    (VALUES (1, 1), (2, 5), (3, 15)) AS averages (number, minutes) WHERE load IS NOT NULL
+UNION ALL SELECT sample || '=' || bytes / 1024 || 'kB' FROM (
+  SELECT substring(most FROM '^[0-9]{1,15}\\M')::bigint AS most, substring(used FROM '^[0-9]+')::bigint AS used FROM (
+    SELECT coalesce(pg_read_file('/sys/fs/cgroup/memory.max', 0, 100, true),
+        pg_read_file('/sys/fs/cgroup/memory/memory.limit_in_bytes', 0, 100, true)) AS most,
+      coalesce(pg_read_file('/sys/fs/cgroup/memory.current', 0, 100, true),
+        pg_read_file('/sys/fs/cgroup/memory/memory.usage_in_bytes', 0, 100, true)) AS used) AS files) AS cgroup,
+  LATERAL (VALUES ('sample#memory-total', most), ('sample#memory-free', most - used),
+    ('sample#memory-postgres', used)) AS memory (sample, bytes) WHERE bytes IS NOT NULL
 `;
 
 export function databaseOf({ config }: BackendInput['addon']): string {
@@ -137,17 +156,28 @@ export function databaseOf({ config }: BackendInput['addon']): string {
   return database;
 }
 
-/** The role that owns the database and what is in it; further credentials are members of nothing. */
-function ownerOf({ config }: BackendInput['addon']): string {
+/** The role that owns the database and what is in it. It is a member of those of further credentials. */
+export function ownerOf({ config }: BackendInput['addon']): string {
   const owner = config.credentials[DEFAULT_CREDENTIAL];
   if (owner === undefined) throw new Error('a Postgres add-on without a default credential');
   return owner.user;
 }
 
+/** Plans that have one credential and no settings of their own, whatever they were called over the years. */
+export function isEssential({ plan }: Pick<BackendInput['addon'], 'plan'>): boolean {
+  return /^(essential-|hobby-|dev$|basic$|mini$)/.test(plan);
+}
+
+/** What `config.values` calls the time at which a credential got another password, in ISO form. */
+export function rotatedKey(credential: string): string {
+  return `rotated.${credential}`;
+}
+
 function backendOf({ addon, plan }: BackendInput): BackendSpec {
   return {
     command: ['/bin/bash', `${CONFIG_DIR}/start.sh`],
-    env: { PGDATA: DATA },
+    // The server's socket, for what is run inside.
+    env: { PGDATA: DATA, PGHOST: '/tmp' },
     user: 'postgres',
     ports: [PORT],
     volumeTarget: VOLUME,
@@ -155,7 +185,7 @@ function backendOf({ addon, plan }: BackendInput): BackendSpec {
     certificateDir: `${CONFIG_DIR}/tls`,
     files: [
       { path: `${CONFIG_DIR}/start.sh`, content: START },
-      { path: `${CONFIG_DIR}/postgresql.conf`, content: serverSettings(addon, plan) },
+      { path: `${CONFIG_DIR}/postgresql.conf`, content: serverSettings(plan) },
       { path: `${CONFIG_DIR}/pg_hba.conf`, content: CLIENT_AUTHENTICATION },
       // The server looks for one.
       { path: `${CONFIG_DIR}/pg_ident.conf`, content: '' },
@@ -195,8 +225,11 @@ rm -f "$PGDATA/postmaster.pid"
 exec postgres -D "$PGDATA" -c config_file=${CONFIG_DIR}/postgresql.conf
 `;
 
-/** fsync and synchronous_commit stay on: what was committed survives a kill and a power cut. */
-function serverSettings(addon: BackendInput['addon'], plan: AddOnPlan): string {
+/**
+ * fsync and synchronous_commit stay on: what was committed survives a kill and a power cut. Whatever differs in here
+ * restarts the server: nothing that may change while it runs, such as the add-on's name.
+ */
+function serverSettings(plan: AddOnPlan): string {
   const sharedBuffersMb = Number(plan.traits['sharedBuffersMb'] ?? 16);
   const memoryMb = plan.memoryBytes / MIB;
   return `# Written by dynodock; ALTER SYSTEM comes after it.
@@ -235,18 +268,25 @@ lc_numeric = 'C.UTF-8'
 lc_time = 'C.UTF-8'
 default_text_search_config = 'pg_catalog.english'
 log_line_prefix = ''
+# Heroku's defaults (Dev Center "Heroku Postgres Settings").
+log_statement = ddl
+log_min_duration_statement = 2000
+log_min_error_statement = error
+log_connections = on
+log_lock_waits = on
+track_functions = none
 # What pg:extensions reads (Heroku's servers restrict extensions with extwlist, its Essential tier is RDS).
-extwlist.extensions = '${EXTENSIONS.join(',')}'
-rds.allowed_extensions = '${EXTENSIONS.join(',')}'
-`.replace('# Written by', `# ${addon.name}. Written by`);
+extwlist.extensions = '${POSTGRES_EXTENSIONS.join(',')}'
+rds.allowed_extensions = '${POSTGRES_EXTENSIONS.join(',')}'
+`;
 }
 
 /** Those of Debian's package that Heroku offers too, and that their owner may create by himself, besides the first. */
-const EXTENSIONS = [
+export const POSTGRES_EXTENSIONS: readonly string[] = [
   'pg_stat_statements', 'btree_gin', 'btree_gist', 'citext', 'cube', 'dict_int', 'fuzzystrmatch', 'hstore', 'intarray',
   'isn', 'lo', 'ltree', 'pg_trgm', 'pgcrypto', 'plpgsql', 'seg', 'tablefunc', 'tcn', 'tsm_system_rows',
   'tsm_system_time', 'unaccent', 'uuid-ossp',
-] as const; // prettier-ignore
+]; // prettier-ignore
 
 /** The superuser is only let in from inside the container. */
 const CLIENT_AUTHENTICATION = `local all postgres peer
@@ -260,16 +300,32 @@ host all all all scram-sha-256
 function setupSql(addon: BackendInput['addon'], plan: AddOnPlan): string {
   const owner = ownerOf(addon);
   const database = databaseOf(addon);
-  const roles = Object.values(addon.config.credentials).map(
-    ({ user, password }) => `SELECT 'CREATE ROLE ${identifier(user)}'
+  const credentials = Object.entries(addon.config.credentials);
+  const roles = credentials.map(
+    ([, { user, password }]) => `SELECT 'CREATE ROLE ${identifier(user)}'
   WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = ${literal(user)}) \\gexec
 ALTER ROLE ${identifier(user)} LOGIN PASSWORD ${literal(password)} CONNECTION LIMIT ${plan.connections ?? -1};
 `,
   );
+  // Whom the daemon had no time to cut off after it had changed a password.
+  const ends = credentials.flatMap(([name, { user }]) => {
+    const rotatedAt = addon.config.values[rotatedKey(name)];
+    return rotatedAt === undefined
+      ? []
+      : [
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE usename = ${literal(user)} AND backend_start < ${literal(rotatedAt)}::timestamptz;
+`,
+        ];
+  });
+  // Heroku's `pg:credentials:repair-default`: "grant the default credential admin option for all additional credentials".
+  const memberships = credentials
+    .filter(([name]) => name !== DEFAULT_CREDENTIAL)
+    .map(([, { user }]) => `GRANT ${identifier(user)} TO ${identifier(owner)} WITH ADMIN OPTION;\n`);
   return `SET log_statement = 'none';
 SET log_min_duration_statement = -1;
 SET log_min_error_statement = panic;
-${roles.join('')}GRANT pg_monitor, pg_signal_backend TO ${identifier(owner)};
+${roles.join('')}${ends.join('')}${memberships.join('')}GRANT pg_monitor, pg_signal_backend TO ${identifier(owner)};
 SELECT 'CREATE DATABASE ${identifier(database)} OWNER ${identifier(owner)}'
   WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = ${literal(database)}) \\gexec
 REVOKE CONNECT, TEMPORARY ON DATABASE ${identifier(database)} FROM PUBLIC;
@@ -278,6 +334,20 @@ ${Object.values(addon.config.credentials)
   .map(({ user }) => `GRANT CONNECT, TEMPORARY ON DATABASE ${identifier(database)} TO ${identifier(user)};\n`)
   .join('')}\\connect ${identifier(database)}
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
+-- A dump would repeat the comment, which nobody but the extension's owner may set: pg:push would fail.
+COMMENT ON EXTENSION pg_stat_statements IS NULL;
+-- pg:outliers --reset
+SELECT format('GRANT EXECUTE ON FUNCTION %s TO %I', oid::regprocedure, ${literal(owner)})
+  FROM pg_proc WHERE proname = 'pg_stat_statements_reset' \\gexec
+${isEssential(addon) ? essentialSql(owner) : ''}`;
+}
+
+/** The CLI resets statistics of essential plans through a function of Heroku's. */
+function essentialSql(owner: string): string {
+  return `CREATE SCHEMA IF NOT EXISTS _heroku;
+CREATE OR REPLACE FUNCTION _heroku.pg_stat_statements_reset() RETURNS void LANGUAGE sql
+  AS 'SELECT public.pg_stat_statements_reset()';
+GRANT USAGE ON SCHEMA _heroku TO ${identifier(owner)};
 `;
 }
 

@@ -25,6 +25,7 @@ import { Logplex } from '../logplex/logplex';
 import { AccountService } from '../platform/account/account';
 import { AddOns } from '../platform/addons/addons';
 import { AppFeatures } from '../platform/app-features/app-features';
+import { MetricsLog } from '../platform/addons/metrics-log';
 import { Apps } from '../platform/apps/apps';
 import { Authorizations } from '../platform/authorizations/authorizations';
 import { BlobUrls } from '../platform/blobs/blob-urls';
@@ -41,6 +42,7 @@ import { Dynos } from '../platform/dynos/dynos';
 import { OneOffService } from '../platform/dynos/one-offs';
 import { FormationService } from '../platform/formation/formation';
 import { LogSessions } from '../platform/log-sessions/log-sessions';
+import { Postgres } from '../platform/postgres/postgres';
 import { ReleasePhase } from '../platform/releases/release-phase';
 import { Reclaim } from '../platform/reclaim/reclaim';
 import { Releases } from '../platform/releases/releases';
@@ -416,6 +418,7 @@ export class Daemon {
         }),
         logSessions: new LogSessions(context),
         oneOffs: new OneOffService(context, attachments),
+        postgres: new Postgres(context, { addons, secret: randomSecret }),
         reclaim,
         releases,
         sleep,
@@ -433,10 +436,15 @@ export class Daemon {
       logger: logger.child({ component: 'api' }),
       clock,
     });
+    const metricsLog = new MetricsLog(context, {
+      addons,
+      logger: logger.child({ component: 'add-ons' }),
+    });
     const scheduler = new Scheduler(
       [
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
         { name: 'add-ons', cron: '45 * * * * *', run: () => backends.resync() },
+        { name: 'metrics of add-ons', cron: '5 * * * * *', run: () => metricsLog.write() },
         {
           // A new table asks for certificates in place of those that end soon.
           name: 'certificates',

@@ -8,6 +8,7 @@ import { BuildpackInstallationStore } from './buildpack-installations';
 import { BuildStore } from './builds';
 import { ConfigVarStore } from './config-vars';
 import { Database } from './database';
+import { DiagnosisStore } from './diagnoses';
 import { DomainNameStore } from './domain-names';
 import { DynoStore } from './dynos';
 import { DynoHourStore } from './dyno-hours';
@@ -42,6 +43,7 @@ export class Store {
   readonly dynoHours: DynoHourStore;
   readonly addons: AddOnStore;
   readonly attachments: AttachmentStore;
+  readonly diagnoses: DiagnosisStore;
   readonly events: EventStore;
   readonly #database: Database;
   #afterCommit: (() => void)[] | undefined;
@@ -67,6 +69,7 @@ export class Store {
     this.dynoHours = new DynoHourStore(database);
     this.addons = new AddOnStore(database);
     this.attachments = new AttachmentStore(database);
+    this.diagnoses = new DiagnosisStore(database);
     this.events = new EventStore(database);
   }
 

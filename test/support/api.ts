@@ -43,6 +43,7 @@ import { ContainerReleases } from '../../src/platform/container-releases/contain
 import { FormationService } from '../../src/platform/formation/formation';
 import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
 import { ReleasePhase } from '../../src/platform/releases/release-phase';
+import { Postgres } from '../../src/platform/postgres/postgres';
 import { Releases } from '../../src/platform/releases/releases';
 import { Sleep } from '../../src/platform/sleep/sleep';
 import { Slugs, type SlugsOptions } from '../../src/platform/slugs/slugs';
@@ -124,6 +125,8 @@ export class TestApi {
   readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
   readonly context: PlatformContext;
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
+
+  #secrets = 0;
 
   private constructor(
     readonly tls: ServerCertificate & { ca: string },
@@ -225,6 +228,10 @@ export class TestApi {
       formation,
       logSessions: new LogSessions(context),
       oneOffs: new OneOffService(context, this.attachments),
+      postgres: new Postgres(context, {
+        addons,
+        secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
+      }),
       reclaim: {
         plan: async () => ({ items: [], before: { images: null, caches: null, files: 0 }, after: null }),
         run: () => Promise.reject(new Error('there is no disk here')),
