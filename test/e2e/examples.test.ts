@@ -62,8 +62,8 @@ function remoteLines({ stderr }: CommandResult): string[] {
     .map((line) => line.replace(/^remote: ?/, '').trimEnd());
 }
 
-/** Those of examples/ that other tests deploy: container.test.ts and addons.test.ts. */
-const ELSEWHERE = ['heroku-yml', 'postgres-redis'];
+/** Those of examples/ that other tests deploy. */
+const ELSEWHERE = { 'heroku-yml': 'container.test.ts', 'postgres-redis': 'addons.test.ts' };
 
 const examples: Record<string, Example> = {
   'hello-node': {
@@ -83,7 +83,6 @@ const examples: Record<string, Example> = {
   'procfile-only': {
     types: ['Procfile declares types     -> web, clock'],
     command: 'perl server.pl',
-    before: [['buildpacks:add', 'heroku/procfile']],
     check: async (app) => {
       expect(await app.page()).toBe('Hello from Perl on web.1\n');
     },
@@ -132,6 +131,8 @@ const examples: Record<string, Example> = {
     command: 'java $JAVA_OPTS -jar target/java-maven.jar',
     check: async (app) => {
       expect(await app.page()).toBe('Hello from Java 17 on web.1\n');
+      // Maven Central or not: an app that builds is not buried under warnings, nor under sequences for terminals.
+      expect(app.transcript.join('\n')).not.toMatch(/\[0m|plugin descriptor|incubator/);
     },
   },
   'static-spa': {
@@ -297,7 +298,12 @@ test('are all deployed here or in another test', () => {
   const folders = readdirSync(path.join(ROOT, 'examples'), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => name);
-  expect([...Object.keys(examples), ...ELSEWHERE].sort()).toEqual(folders.sort());
+  expect([...Object.keys(examples), ...Object.keys(ELSEWHERE)].sort()).toEqual(folders.sort());
+  for (const [name, file] of Object.entries(ELSEWHERE)) {
+    expect(readFileSync(path.join(__dirname, file), 'utf8')).toContain(
+      `platform.repository('examples/${name}')`,
+    );
+  }
 });
 
 test.each(Object.keys(examples))('%s is pushed and answers', async (name) => {
