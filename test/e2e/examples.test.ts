@@ -105,7 +105,7 @@ const examples: Record<string, Example> = {
     },
   },
   rack: {
-    types: ['Procfile declares types     -> web', 'Default types for buildpack -> console, rake'],
+    types: ['Procfile declares types     -> web', 'Default types for buildpack -> rake, console'],
     command: 'bundle exec rackup config.ru --server webrick --host 0.0.0.0 --port $PORT',
     check: async (app) => {
       expect(await app.page()).toBe('Hello from Rack 2.2.22 to web.1\n');
