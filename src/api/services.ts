@@ -1,3 +1,4 @@
+import type { Actor } from '../domain/account';
 import type { App } from '../domain/app';
 import type { Build } from '../domain/build';
 import type { BuildId } from '../domain/ids';
@@ -48,6 +49,8 @@ export interface BuildReader {
   find(app: App, id: string): Build;
   /** What the build has printed so far and then, until it ends, prints; undefined when that is no longer known. */
   outputStream(id: BuildId): AsyncIterable<Buffer> | undefined;
+  /** Throws conflict while a build uses it. */
+  purgeCache(actor: Actor, app: App): Promise<void>;
 }
 
 /** A buildpack that comes with dynodock, by its registry name. */
@@ -55,4 +58,10 @@ export interface BundledBuildpack {
   /** `heroku/nodejs` */
   name: string;
   description: string;
+  /** Markdown. */
+  readme: string;
+  /** `sha256:<hex>` of its files. */
+  revision: string;
+  /** Of the newest of its files. */
+  updatedAt: Date;
 }

@@ -9,6 +9,7 @@ import {
   type ImageInfo,
   type Labels,
 } from '../engine/engine';
+import { CURRENT_FILE, currentFile, UNFINISHED_PREFIX } from './buildpack-cache';
 import { APP_LABEL, INSTALLATION_LABEL, ownedLabels, ROLE_LABEL, type Role } from '../engine/labels';
 
 export interface StorageOptions {
@@ -19,6 +20,8 @@ export interface StorageOptions {
   /** `<app id>/<build id>.txt` */
   outputDir: string;
   workDir: string;
+  /** Buildpacks from elsewhere: a folder per place, a file per revision. */
+  buildpackCacheDir: string;
 }
 
 interface StoredImage {
@@ -42,6 +45,8 @@ export type Stored =
   /** `slugId` is what the file is called; there need not be such a slug. */
   | ({ kind: 'slug-archive'; appId: AppId; slugId: SlugId } & StoredFile)
   | ({ kind: 'build-output'; appId: AppId; buildId: BuildId } & StoredFile)
+  /** `modifiedAt` is when a build last used it; `current`: what the place's next build uses, if nothing is newer. */
+  | ({ kind: 'buildpack'; current: boolean } & StoredFile)
   | ({ kind: 'work-file' } & StoredFile);
 
 export interface StorageView {
@@ -82,6 +87,7 @@ export class Storage {
       })),
     ];
     if (appId === undefined) {
+      things.push(...(await this.#buildpacks()));
       things.push(...(await this.#stackImages(usage)), ...(await this.#caches(usage)));
       for (const entry of await entriesOf(workDir)) {
         const file = await measure(path.join(workDir, entry.name));
@@ -116,9 +122,33 @@ export class Storage {
         return engine.removeVolume(thing.name);
       case 'slug-archive':
       case 'build-output':
+      case 'buildpack':
       case 'work-file':
         return rm(thing.path, { recursive: true, force: true });
     }
+  }
+
+  async #buildpacks(): Promise<Stored[]> {
+    const { buildpackCacheDir } = this.#options;
+    const found: Stored[] = [];
+    for (const place of await entriesOf(buildpackCacheDir)) {
+      const folder = path.join(buildpackCacheDir, place.name);
+      const current = await currentFile(folder);
+      for (const { name } of await entriesOf(folder)) {
+        // Goes with what it speaks of.
+        if (name === CURRENT_FILE) continue;
+        const file = path.join(folder, name);
+        const measured = await measure(file);
+        if (measured === undefined) continue;
+        const isUnfinished = name.startsWith(UNFINISHED_PREFIX);
+        found.push(
+          isUnfinished
+            ? { kind: 'work-file', ...measured }
+            : { kind: 'buildpack', current: file === current, ...measured },
+        );
+      }
+    }
+    return found;
   }
 
   async #diskUsage(): Promise<DiskUsage | undefined> {

@@ -83,6 +83,8 @@ const PUBLISHED_PORT_SETTLE_MS = 50;
 /** Most apps that crash at boot do so within this. */
 const DEPLOY_PATIENCE_MS = 3_000;
 const BUILD_PIDS = 4096;
+/** Of buildpacks that were fetched; the ones in use are a few megabytes each. */
+const BUILDPACK_BUDGET_BYTES = 1024 ** 3;
 const ROUTER_READY_MS = 15_000;
 
 /** The whole platform but for the router: builds its parts, starts them in order and stops them in reverse. */
@@ -286,12 +288,14 @@ export class Daemon {
         slugsDir: paths.slugs,
         outputDir: paths.buildOutput,
         workDir: paths.work,
+        buildpackCacheDir: paths.buildpacks,
       }),
       builds,
       limits: {
         keptReleases: config.keptReleases,
         keptSlugs: Math.max(config.keptSlugs, config.keptReleases),
         cacheBudgetBytes: config.cacheBudgetBytes,
+        buildpackBudgetBytes: BUILDPACK_BUDGET_BYTES,
       },
       stackImages: await ownImages(path.join(packageDir, 'images'), info.architecture),
       logger: logger.child({ component: 'reclaim' }),
@@ -347,7 +351,7 @@ export class Daemon {
       allowedHosts: config.allowedHosts,
       git: (req, res) => void git.handle(req, res),
       rendezvous: (socket, secret) => rendezvous.accept(socket, secret),
-      bundledBuildpacks: bundledBuildpacks(path.join(packageDir, 'buildpacks')),
+      bundledBuildpacks: await bundledBuildpacks(path.join(packageDir, 'buildpacks')),
       requestsPerHour: null,
       logger: logger.child({ component: 'api' }),
       clock,

@@ -12,7 +12,7 @@ import type { App } from '../../src/domain/app';
 import type { Build } from '../../src/domain/build';
 import type { Dyno } from '../../src/domain/dyno';
 import { parseDynoSize } from '../../src/domain/dyno-size';
-import { notFound } from '../../src/domain/errors';
+import { conflict, notFound } from '../../src/domain/errors';
 import type { AppId, BuildId, DynoId, SlugId } from '../../src/domain/ids';
 import type { ProcessTypes } from '../../src/domain/procfile';
 import type { Release } from '../../src/domain/release';
@@ -90,6 +90,8 @@ export class TestApi {
   readonly phase: ReleasePhase;
   readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
+  readonly cachesInUse = new Set<AppId>();
+  readonly purgedCaches: AppId[] = [];
 
   private constructor(
     readonly tls: ServerCertificate & { ca: string },
@@ -162,8 +164,20 @@ export class TestApi {
       git: (req, res) => this.#git(req, res),
       rendezvous: (socket) => socket.destroy(),
       bundledBuildpacks: [
-        { name: 'heroku/nodejs', description: 'Node.js apps' },
-        { name: 'heroku/procfile', description: 'Apps of a Procfile only' },
+        {
+          name: 'heroku/nodejs',
+          description: 'Node.js apps',
+          readme: '# Node.js\n\nNode.js apps\n',
+          revision: 'sha256:01',
+          updatedAt: new Date('2026-02-03T04:05:06Z'),
+        },
+        {
+          name: 'heroku/procfile',
+          description: 'Apps of a Procfile only',
+          readme: 'Apps of a Procfile only\n',
+          revision: 'sha256:02',
+          updatedAt: new Date('2026-02-03T04:05:06Z'),
+        },
       ],
       requestsPerHour: null,
       logger: this.#logger(),
@@ -325,6 +339,10 @@ export class TestApi {
         return build;
       },
       outputStream: (id) => this.outputs.get(id),
+      purgeCache: async (_actor, app) => {
+        if (this.cachesInUse.has(app.id)) throw conflict('A build of this app is using the cache.');
+        this.purgedCaches.push(app.id);
+      },
     };
   }
 

@@ -1,6 +1,7 @@
 import { Router, type Request } from 'express';
 import type { App } from '../../domain/app';
 import type { Build } from '../../domain/build';
+import { accountOf } from '../auth';
 import { sendList, type SortKeys } from '../lists';
 import { presentBuild } from '../presenters/build';
 import type { ApiServices } from '../services';
@@ -31,6 +32,13 @@ export function buildRoutes(
   router.get('/apps/:app/builds/:build', (req, res) => {
     const app = apps.find(req.params.app);
     res.json(present(req, app, builds.find(app, req.params.build)));
+  });
+
+  // `heroku builds:cache:purge` of the plugin heroku-builds.
+  router.delete('/apps/:app/build-cache', async (req, res) => {
+    const app = apps.find(req.params.app);
+    await builds.purgeCache(accountOf(res), app);
+    res.json({});
   });
 
   return router;

@@ -28,7 +28,7 @@ export interface DiskFigures {
   images: number | null;
   /** Build caches. */
   caches: number | null;
-  /** Archives of slugs, outputs of builds, temporary files. */
+  /** Archives of slugs, outputs of builds, buildpacks, temporary files. */
   files: number;
 }
 
@@ -252,6 +252,7 @@ export function nameOf(thing: Stored): string {
       return thing.name;
     case 'slug-archive':
     case 'build-output':
+    case 'buildpack':
     case 'work-file':
       return thing.path;
   }

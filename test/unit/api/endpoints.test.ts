@@ -642,6 +642,14 @@ describe('builds', () => {
     expectError(await api.request('GET', wrongKey, { anonymous: true }), 404, 'not_found');
   });
 
+  test('have a cache, which can be purged unless it is in use', async () => {
+    expect((await api.request('DELETE', '/apps/demo/build-cache')).status).toBe(200);
+    expect(api.purgedCaches).toEqual([app.id]);
+    api.cachesInUse.add(app.id);
+    expectError(await api.request('DELETE', '/apps/demo/build-cache'), 409, 'conflict');
+    expectError(await api.request('DELETE', '/apps/nothing/build-cache'), 404, 'not_found');
+  });
+
   test('whose output is gone answer 404', async () => {
     const build = api.aBuild(app);
     const { output_stream_url: url } = (await api.get(`/apps/demo/builds/${build.id}`)).body;
@@ -704,9 +712,23 @@ describe('buildpack registry', () => {
     const unknown = await api.request('GET', '/buildpacks/heroku%2Fcobol', { anonymous: true });
     expectError(unknown, 404, 'not_found');
     const revisions = await api.request('GET', '/buildpacks/heroku%2Fnodejs/revisions', { anonymous: true });
-    expect(revisions.body).toMatchObject([{ release: 1, status: 'published', license: 'MIT' }]);
+    expect(revisions.body).toMatchObject([
+      {
+        id: 'sha256:01',
+        release: 1,
+        status: 'published',
+        license: 'MIT',
+        created_at: '2026-02-03T04:05:06.000Z',
+      },
+    ]);
+    const path = '/buildpacks/heroku%2Fnodejs/revisions';
+    const one = await api.request('GET', `${path}/sha256%3A01`, { anonymous: true });
+    expect(one.body).toEqual(revisions.body[0]);
+    expectError(await api.request('GET', `${path}/other`, { anonymous: true }), 404, 'not_found');
     const readme = await api.request('GET', '/buildpacks/heroku%2Fnodejs/readme', { anonymous: true });
-    expect(Buffer.from(readme.body.content, readme.body.encoding).toString()).toBe('Node.js apps\n');
+    expect(Buffer.from(readme.body.content, readme.body.encoding).toString()).toBe(
+      '# Node.js\n\nNode.js apps\n',
+    );
   });
 
   test.each(['heroku/python', 'acme/turbo'])('knows %s, which builds fetch', async (name) => {
