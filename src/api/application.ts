@@ -10,6 +10,7 @@ import { addonRoutes } from './routes/addons';
 import { appFeatureRoutes } from './routes/app-features';
 import { appRoutes } from './routes/apps';
 import { authorizationRoutes } from './routes/authorizations';
+import { blobRoutes } from './routes/blobs';
 import { buildRoutes } from './routes/builds';
 import { buildpackInstallationRoutes } from './routes/buildpack-installations';
 import { buildpackRegistryRoutes } from './routes/buildpack-registry';
@@ -29,6 +30,7 @@ import { schemaRoutes } from './routes/schema';
 import { sleepRoutes } from './routes/sleep';
 import { slugRoutes } from './routes/slugs';
 import { sniEndpointRoutes } from './routes/sni-endpoints';
+import { sourceRoutes } from './routes/sources';
 import { stackRoutes } from './routes/stacks';
 import { unsupportedRoutes } from './routes/unsupported';
 import type { ApiServices, BundledBuildpack } from './services';
@@ -58,7 +60,8 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(commonHeaders);
 
   app.use(logStreamRoutes(services, { clock, stopping }));
-  app.use(outputStreamRoutes(services, { streamKeys, stopping, logger }));
+  app.use(outputStreamRoutes(services, { streamKeys, stopping, logger, clock }));
+  app.use(blobRoutes(services, { clock, logger, stopping }));
   app.use(schemaRoutes());
   app.use(buildpackRegistryRoutes(bundledBuildpacks));
 
@@ -88,6 +91,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(sleepRoutes(services));
   app.use(slugRoutes(services));
   app.use(sniEndpointRoutes(services));
+  app.use(sourceRoutes(services));
   app.use(stackRoutes());
   app.use(emptyCollectionRoutes(services));
   app.use(unsupportedRoutes());

@@ -1,12 +1,10 @@
-import type { Actor } from '../domain/account';
-import type { App } from '../domain/app';
-import type { Build } from '../domain/build';
-import type { BuildId } from '../domain/ids';
 import type { AccountService } from '../platform/account/account';
 import type { AppFeatures } from '../platform/app-features/app-features';
 import type { Apps } from '../platform/apps/apps';
 import type { Authorizations } from '../platform/authorizations/authorizations';
+import type { BlobUrls } from '../platform/blobs/blob-urls';
 import type { BuildpackInstallations } from '../platform/buildpack-installations/buildpack-installations';
+import type { Builds } from '../platform/builds/builds';
 import type { ConfigVarsService } from '../platform/config-vars/config-vars';
 import type { Domains } from '../platform/domains/domains';
 import type { DynoHours } from '../platform/dyno-hours/dyno-hours';
@@ -18,6 +16,7 @@ import type { Reclaim } from '../platform/reclaim/reclaim';
 import type { Releases } from '../platform/releases/releases';
 import type { Sleep } from '../platform/sleep/sleep';
 import type { Slugs } from '../platform/slugs/slugs';
+import type { Sources } from '../platform/sources/sources';
 import type { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 
 /** The use cases behind the endpoints. */
@@ -26,7 +25,8 @@ export interface ApiServices {
   apps: Apps;
   appFeatures: AppFeatures;
   authorizations: Authorizations;
-  builds: BuildReader;
+  blobUrls: Pick<BlobUrls, 'verify'>;
+  builds: Pick<Builds, 'list' | 'find' | 'outputStream' | 'create' | 'cancel' | 'purgeCache'>;
   buildpackInstallations: BuildpackInstallations;
   configVars: ConfigVarsService;
   domains: Domains;
@@ -39,18 +39,8 @@ export interface ApiServices {
   releases: Releases;
   sleep: Sleep;
   slugs: Slugs;
+  sources: Sources;
   sniEndpoints: SniEndpoints;
-}
-
-/** What the API needs of builds. */
-export interface BuildReader {
-  list(app: App): Build[];
-  /** Throws not_found. */
-  find(app: App, id: string): Build;
-  /** What the build has printed so far and then, until it ends, prints; undefined when that is no longer known. */
-  outputStream(id: BuildId): AsyncIterable<Buffer> | undefined;
-  /** Throws conflict while a build uses it. */
-  purgeCache(actor: Actor, app: App): Promise<void>;
 }
 
 /** A buildpack that comes with dynodock, by its registry name. */

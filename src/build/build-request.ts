@@ -15,6 +15,8 @@ export interface BuildRequest {
   source: Source;
   /** As stored for the app; empty = detect. */
   buildpacks: readonly string[];
+  /** Were they given for this very build? Then config var BUILDPACK_URL does not count. */
+  buildpacksGiven?: boolean;
   configVars: ConfigVars;
   /** What buildpacks see as SOURCE_VERSION. */
   version: string;

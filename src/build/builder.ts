@@ -16,6 +16,7 @@ import { BuildpackCache } from './buildpack-cache';
 import { chooseBuildpacks, type BuildpackChoice } from './buildpack-choice';
 import { bundledBuildpacks } from './buildpacks';
 import { assertDiskSpace } from './disk-space';
+import { watchContainer } from './heartbeat';
 import { complaint, detail, formatSize, heading, LineOutput, type BuildOutput } from './output';
 import { OutputPump } from './output-pump';
 import { discoverProcessTypes, parseReleaseInfo } from './process-types';
@@ -109,16 +110,22 @@ export class Builder {
     const cancel = (): void => canceled.abort(new BuildFailure('canceled', 'The build was canceled.'));
     if (callerSignal.aborted) cancel();
     callerSignal.addEventListener('abort', cancel, { once: true });
-    const signal = AbortSignal.any([deadline.signal, canceled.signal]);
+    const lost = new AbortController();
+    const signal = AbortSignal.any([deadline.signal, canceled.signal, lost.signal]);
+    const stuck = this.#whenStuck(request, signal);
     try {
       signal.throwIfAborted();
-      return await this.#build(request, new LineOutput(output), signal);
+      const work = this.#build(request, new LineOutput(output), signal, (failure) => lost.abort(failure));
+      // If it is given up, it may still fail.
+      work.catch(() => undefined);
+      return await Promise.race([work, stuck.promise]);
     } catch (error) {
       // Whatever else failed then failed because of that.
       signal.throwIfAborted();
       throw toFailure(error);
     } finally {
       cancelDeadline();
+      stuck.cancel();
       callerSignal.removeEventListener('abort', cancel);
     }
   }
@@ -156,10 +163,34 @@ export class Builder {
     await rm(path.join(slugsDir, appId), { recursive: true, force: true });
   }
 
+  /** Rejects when a build that was called off does not end: a call to the engine hangs, and would hold its app up. */
+  #whenStuck(
+    { buildId }: Pick<BuildRequest, 'buildId'>,
+    signal: AbortSignal,
+  ): { promise: Promise<never>; cancel: () => void } {
+    const { clock, logger } = this.#options;
+    let cancel = (): void => undefined;
+    const promise = new Promise<never>((_resolve, reject) => {
+      signal.addEventListener(
+        'abort',
+        () => {
+          cancel = clock.after(GIVE_UP_MS, () => {
+            logger.warn('build given up, which does not end', { build: buildId });
+            reject(new Error('the build does not end'));
+          });
+        },
+        { once: true },
+      );
+    });
+    promise.catch(() => undefined);
+    return { promise, cancel: () => cancel() };
+  }
+
   async #build(
     request: BuildRequest | TestRequest,
     output: LineOutput,
     signal: AbortSignal,
+    lost: (failure: BuildFailure) => void,
   ): Promise<BuiltSlug | TestedSource> {
     const { engine, clock } = this.#options;
     if (request.stack === 'container') {
@@ -179,6 +210,7 @@ export class Builder {
     this.#containers.expect(request.buildId);
     let id: ContainerId | undefined;
     let attachment: Attachment | undefined;
+    let endWatch = (): void => undefined;
     // Without its streams every read of this build fails at once, even when the engine answers no more.
     const hangUp = (): void => attachment?.close();
     signal.addEventListener('abort', hangUp, { once: true });
@@ -206,7 +238,9 @@ export class Builder {
       const copiedAt = clock.now().getTime();
       signal.throwIfAborted();
       await engine.start(id);
+      endWatch = watchContainer(engine, id, clock, lost);
       const compiled = await this.#follow(id, attachment, request, target, output, signal);
+      endWatch();
       const used = usedBuildpacks(choice, compiled.result.buildpacks);
       if (!('archive' in compiled)) {
         const { app, exitCode } = compiled.result;
@@ -238,6 +272,7 @@ export class Builder {
         },
       };
     } finally {
+      endWatch();
       signal.removeEventListener('abort', hangUp);
       attachment?.close();
       await discardSlug(target);
@@ -344,6 +379,9 @@ interface Compiled {
   compiledAt: number;
   archive: SlugArchive;
 }
+
+/** Longer than the engine's calls may take, but for transfers. */
+const GIVE_UP_MS = 90_000;
 
 /** The container, in which anything may have run, only has a say in which one was detected. */
 function usedBuildpacks({ mode, buildpacks }: BuildpackChoice, names: readonly string[]): UsedBuildpack[] {

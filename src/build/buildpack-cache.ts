@@ -133,7 +133,7 @@ export class BuildpackCache {
     }
     return this.#inWorkDir(folder, async (workDir) => {
       const file = path.join(workDir, 'archive');
-      const revision = await archiveGitBuildpack(found?.name ?? ref, {
+      const revision = await archiveGitBuildpack(found ?? { name: ref }, {
         ...remoteOptions,
         workDir: path.join(workDir, 'git'),
         file,

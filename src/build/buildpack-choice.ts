@@ -23,7 +23,7 @@ export interface BuildpackChoice {
 
 /** Names the buildpacks of a build to the client, and gets them. Rejects with BuildFailure if that fails. */
 export async function chooseBuildpacks(
-  request: Pick<BuildRequest, 'buildpacks' | 'configVars'>,
+  request: Pick<BuildRequest, 'buildpacks' | 'buildpacksGiven' | 'configVars'>,
   catalog: BuildpackCatalog,
   cache: BuildpackCache,
   output: LineOutput,
@@ -31,7 +31,10 @@ export async function chooseBuildpacks(
 ): Promise<BuildpackChoice> {
   // Dev Center "Buildpacks": the older way to set one, which overrides what is stored.
   const override = request.configVars.BUILDPACK_URL;
-  const stored = override === undefined || override === '' ? request.buildpacks : [override];
+  const stored =
+    override === undefined || override === '' || request.buildpacksGiven === true
+      ? request.buildpacks
+      : [override];
   const pin = (source: BuildpackSource): Promise<PinnedBuildpack> => pinOrFail(source, cache, signal);
   if (stored.length === 0) {
     await output.lines(heading('Determining which buildpack to use for this app'));

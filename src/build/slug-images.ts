@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, open, rm } from 'node:fs/promises';
+import { copyFile, link, mkdir, open, rm, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -10,6 +10,10 @@ import type { Slug } from '../domain/slug';
 import type { StackName } from '../domain/stack';
 import { EngineError, type ContainerEngine } from '../engine/engine';
 import { APP_LABEL, ownedLabels } from '../engine/labels';
+import { slugTooLarge } from './build-failure';
+import { formatSize } from './output';
+import { ArchiveError } from './tar-tree';
+import { checksumOf, writeUploadedLayer } from './uploaded-slug';
 
 export interface SlugImagesOptions {
   engine: ContainerEngine;
@@ -20,6 +24,8 @@ export interface SlugImagesOptions {
   /** For temporary files as large as a slug. */
   workDir: string;
 }
+
+type RestorableSlug = Pick<Slug, 'id' | 'appId' | 'stack' | 'checksum' | 'uploaded'>;
 
 /** In a tar's header: the entry's modification time, octal digits (POSIX.1-2017 pax, "ustar Interchange Format"). */
 const MTIME = { offset: 136, length: 12 };
@@ -62,7 +68,7 @@ export class SlugImages {
    * Makes the image of a slug once more, from its archive: the same image where the stack is still the same, else one
    * on the stack as it is now. Answers its reference. Fails with EngineError, as starting a container of it would.
    */
-  restore(slug: Pick<Slug, 'id' | 'appId' | 'stack' | 'checksum'>): Promise<string> {
+  restore(slug: RestorableSlug): Promise<string> {
     // All dynos of an app ask for it at once.
     let restoring = this.#restoring.get(slug.id);
     if (restoring === undefined) {
@@ -72,15 +78,66 @@ export class SlugImages {
     return restoring;
   }
 
-  async #restore(slug: Pick<Slug, 'id' | 'appId' | 'stack' | 'checksum'>): Promise<string> {
+  /**
+   * Takes the archive of a slug that was made elsewhere: checks it, makes its image and keeps it. Equal archives on
+   * equal stacks are one image. Throws ArchiveError or BuildFailure for what is wrong with it, EngineError or what the
+   * disk says for the rest.
+   */
+  async adopt(
+    slug: Pick<Slug, 'id' | 'appId' | 'stack'> & { checksum: string | null },
+    file: string,
+    maxBytes: number,
+  ): Promise<Pick<Slug, 'checksum' | 'size' | 'image'>> {
+    const { size } = await stat(file);
+    if (size > maxBytes) throw slugTooLarge(formatSize(size), formatSize(maxBytes));
+    const archivePath = this.archivePath(slug.appId, slug.id);
     const layerPath = this.newLayerPath();
     try {
       await mkdir(this.#options.workDir, { recursive: true });
-      const checksum = await unpack(this.archivePath(slug.appId, slug.id), layerPath);
+      // A name of its own for this very content: the upload may be repeated meanwhile.
+      await linkOrCopy(file, archivePath);
+      const checksum = await checksumOf(archivePath);
+      if (slug.checksum !== null && checksum.toLowerCase() !== slug.checksum.toLowerCase()) {
+        // The text of Heroku's R17 (Dev Center "Error Codes").
+        throw new ArchiveError(
+          `Checksum does match expected value. Expected: ${slug.checksum} Actual: ${checksum}`,
+        );
+      }
+      await writeUploadedLayer(archivePath, layerPath, new AbortController().signal);
+      return { checksum, size, image: await this.make({ ...slug, checksum }, layerPath) };
+    } catch (error) {
+      await rm(archivePath, { force: true });
+      throw error;
+    } finally {
+      await rm(layerPath, { force: true });
+    }
+  }
+
+  /** Gives another app's slug an archive and an image of its own. Fails with EngineError `not_found` if it has expired. */
+  async copy(slug: Slug, copy: RestorableSlug): Promise<string> {
+    const archivePath = this.archivePath(copy.appId, copy.id);
+    try {
+      await linkOrCopy(this.archivePath(slug.appId, slug.id), archivePath);
+      return await this.restore(copy);
+    } catch (error) {
+      await rm(archivePath, { force: true });
+      throw error instanceof EngineError ? error : failureOf(error);
+    }
+  }
+
+  async #restore(slug: RestorableSlug): Promise<string> {
+    const layerPath = this.newLayerPath();
+    try {
+      await mkdir(this.#options.workDir, { recursive: true });
+      const archivePath = this.archivePath(slug.appId, slug.id);
+      const checksum =
+        slug.uploaded === true ? await checksumOf(archivePath) : await unpack(archivePath, layerPath);
       if (checksum !== slug.checksum) {
         // Heroku's R17 (Dev Center "Error Codes").
         throw new EngineError('other', `the slug's archive has changed: its checksum is ${checksum}`);
       }
+      if (slug.uploaded === true)
+        await writeUploadedLayer(archivePath, layerPath, new AbortController().signal);
       return await this.make(slug, layerPath);
     } catch (error) {
       if (error instanceof EngineError) throw error;
@@ -89,6 +146,21 @@ export class SlugImages {
       await rm(layerPath, { force: true });
     }
   }
+}
+
+/** One content under two names, which go one by one; and young, so that it is not taken for something left behind. */
+async function linkOrCopy(file: string, target: string): Promise<void> {
+  await mkdir(path.dirname(target), { recursive: true });
+  await rm(target, { force: true });
+  try {
+    await link(file, target);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw error;
+    // Not all file systems have hard links.
+    await copyFile(file, target);
+  }
+  const now = new Date();
+  await utimes(target, now, now);
 }
 
 function referenceOf({ appId, checksum }: Pick<Slug, 'appId' | 'checksum'>, base: string): string {

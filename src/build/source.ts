@@ -4,11 +4,12 @@ import { pipeline } from 'node:stream/promises';
 import { extract, type Pack } from 'tar-stream';
 import { GIT_OPTIONS, gitEnvironment } from '../lib/git';
 import { killGroup, run, spawnGroup } from '../lib/process';
+import { appendArchiveSource, type ArchiveSource } from './archive-source';
 import { BuildFailure } from './build-failure';
 import { parseSlugIgnore, type SlugIgnore } from './slug-ignore';
 
 /** What a slug is made of. A kind for each way in which it comes. */
-export type Source = GitSource;
+export type Source = GitSource | ArchiveSource;
 
 /** A commit in a git repository on this machine. */
 export interface GitSource {
@@ -42,7 +43,12 @@ export function appendSource(
   source: Source,
   signal: AbortSignal,
 ): Promise<AppendedSource> {
-  return appendGitSource(pack, folder, source, signal);
+  switch (source.kind) {
+    case 'git':
+      return appendGitSource(pack, folder, source, signal);
+    case 'archive':
+      return appendArchiveSource(pack, { folder, uid: DYNO_UID }, source, signal);
+  }
 }
 
 /**

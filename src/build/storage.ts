@@ -22,6 +22,10 @@ export interface StorageOptions {
   workDir: string;
   /** Buildpacks from elsewhere: a folder per place, a file per revision. */
   buildpackCacheDir: string;
+  /** Archives of source code: `<id>.tgz`. */
+  sourcesDir: string;
+  /** Archives of slugs that are not released yet: `<app id>/<slug id>.tgz`. */
+  uploadsDir: string;
 }
 
 interface StoredImage {
@@ -47,6 +51,8 @@ export type Stored =
   | ({ kind: 'build-output'; appId: AppId; buildId: BuildId } & StoredFile)
   /** `modifiedAt` is when a build last used it; `current`: what the place's next build uses, if nothing is newer. */
   | ({ kind: 'buildpack'; current: boolean } & StoredFile)
+  | ({ kind: 'slug-upload'; appId: AppId; slugId: SlugId } & StoredFile)
+  | ({ kind: 'source-blob' } & StoredFile)
   | ({ kind: 'work-file' } & StoredFile);
 
 export interface StorageView {
@@ -69,7 +75,7 @@ export class Storage {
 
   /** All of it with its sizes; or, quicker, what belongs to one app, without what only the engine can measure. */
   async look(appId?: AppId): Promise<StorageView> {
-    const { engine, slugsDir, outputDir, workDir } = this.#options;
+    const { engine, slugsDir, outputDir, workDir, sourcesDir, uploadsDir } = this.#options;
     const usage = appId === undefined ? await this.#diskUsage() : undefined;
     const things: Stored[] = [
       ...(await this.#slugImages(usage, appId)),
@@ -85,14 +91,18 @@ export class Storage {
         buildId: name as BuildId,
         ...file,
       })),
+      ...(await filesOfApps(uploadsDir, appId)).map(({ app, name, ...file }) => ({
+        kind: 'slug-upload' as const,
+        appId: app,
+        slugId: name as SlugId,
+        ...file,
+      })),
     ];
     if (appId === undefined) {
       things.push(...(await this.#buildpacks()));
       things.push(...(await this.#stackImages(usage)), ...(await this.#caches(usage)));
-      for (const entry of await entriesOf(workDir)) {
-        const file = await measure(path.join(workDir, entry.name));
-        if (file !== undefined) things.push({ kind: 'work-file', ...file });
-      }
+      for (const file of await filesIn(workDir)) things.push({ kind: 'work-file', ...file });
+      for (const file of await filesIn(sourcesDir)) things.push({ kind: 'source-blob', ...file });
     }
     const containers = await engine.list(appId === undefined ? {} : { [APP_LABEL]: appId });
     return {
@@ -123,6 +133,8 @@ export class Storage {
       case 'slug-archive':
       case 'build-output':
       case 'buildpack':
+      case 'slug-upload':
+      case 'source-blob':
       case 'work-file':
         return rm(thing.path, { recursive: true, force: true });
     }
@@ -225,6 +237,11 @@ async function filesOfApps(
     }
   }
   return found;
+}
+
+async function filesIn(directory: string): Promise<StoredFile[]> {
+  const files = (await entriesOf(directory)).map(({ name }) => measure(path.join(directory, name)));
+  return (await Promise.all(files)).filter((file) => file !== undefined);
 }
 
 /** Nothing where there is no such folder. */

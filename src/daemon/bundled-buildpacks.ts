@@ -13,7 +13,8 @@ export async function bundledBuildpacks(folder: string): Promise<BundledBuildpac
   return Promise.all(
     names.sort().map(async (name) => {
       const directory = path.join(folder, name);
-      const readme = await readFile(path.join(directory, 'README.md'), 'utf8');
+      const file = path.join(directory, 'README.md');
+      const readme = existsSync(file) ? await readFile(file, 'utf8') : `${name}\n`;
       return {
         name: `heroku/${name}`,
         description: firstSentence(readme) ?? name,

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createApiServer, PortInUseError, type ApiServer } from '../api/server';
 import { Builder } from '../build/builder';
+import { SourceFetcher } from '../build/source-fetcher';
 import { Storage } from '../build/storage';
 import { stackImageReferences, type StackImages } from '../build/stack-images';
 import type { AppId } from '../domain/ids';
@@ -21,6 +22,7 @@ import { AccountService } from '../platform/account/account';
 import { AppFeatures } from '../platform/app-features/app-features';
 import { Apps } from '../platform/apps/apps';
 import { Authorizations } from '../platform/authorizations/authorizations';
+import { BlobUrls } from '../platform/blobs/blob-urls';
 import { BuildpackInstallations } from '../platform/buildpack-installations/buildpack-installations';
 import { Builds } from '../platform/builds/builds';
 import { ConfigVarsService } from '../platform/config-vars/config-vars';
@@ -38,6 +40,7 @@ import { Reclaim } from '../platform/reclaim/reclaim';
 import { Releases } from '../platform/releases/releases';
 import { Sleep } from '../platform/sleep/sleep';
 import { Slugs } from '../platform/slugs/slugs';
+import { Sources } from '../platform/sources/sources';
 import { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 import { Rendezvous } from '../rendezvous/rendezvous';
 import type { RouterLogLine } from '../router/protocol';
@@ -85,6 +88,8 @@ const DEPLOY_PATIENCE_MS = 3_000;
 const BUILD_PIDS = 4096;
 /** Of buildpacks that were fetched; the ones in use are a few megabytes each. */
 const BUILDPACK_BUDGET_BYTES = 1024 ** 3;
+/** Of an uploaded archive. */
+const MAX_BLOB_BYTES = 1024 ** 3;
 const ROUTER_READY_MS = 15_000;
 
 /** The whole platform but for the router: builds its parts, starts them in order and stops them in reverse. */
@@ -270,10 +275,27 @@ export class Daemon {
       ...trust,
     });
     const releases = new Releases(context, releasePhase);
+    const blobUrls = new BlobUrls(store.settings, clock);
+    const blobLimits = { maxBytes: MAX_BLOB_BYTES, minFreeBytes: config.minFreeDiskBytes };
+    const sources = new Sources(context, { directory: paths.sources, urls: blobUrls, limits: blobLimits });
+    const slugs = new Slugs(context, {
+      uploadsDir: paths.slugUploads,
+      urls: blobUrls,
+      limits: blobLimits,
+      images: builder.slugImages,
+      releases,
+    });
     const repositories = new Repositories(paths.repositories);
     const builds: Builds = new Builds(context, {
       builder,
       releases,
+      sources: new SourceFetcher({
+        workDir: paths.work,
+        localFile: (url) => sources.localFile(url),
+        clock,
+        maxBytes: MAX_BLOB_BYTES,
+        minFreeBytes: config.minFreeDiskBytes,
+      }),
       outputDir: paths.buildOutput,
       webUrl: (app) => apps.webUrl(app),
       outputUrl: (app, buildId) => `http://localhost:${config.apiPort}/apps/${app.id}/builds/${buildId}`,
@@ -289,6 +311,8 @@ export class Daemon {
         outputDir: paths.buildOutput,
         workDir: paths.work,
         buildpackCacheDir: paths.buildpacks,
+        sourcesDir: paths.sources,
+        uploadsDir: paths.slugUploads,
       }),
       builds,
       limits: {
@@ -300,7 +324,7 @@ export class Daemon {
       stackImages: await ownImages(path.join(packageDir, 'images'), info.architecture),
       logger: logger.child({ component: 'reclaim' }),
     });
-    const apps = new Apps(context, releases, [builds, releasePhase, repositories]);
+    const apps = new Apps(context, releases, [builds, releasePhase, slugs, repositories]);
     const receiver = new PushReceiver({
       socketPath: paths.hookSocket,
       hooksDir: paths.hooks,
@@ -331,6 +355,7 @@ export class Daemon {
         apps,
         appFeatures: new AppFeatures(context),
         authorizations: new Authorizations(context),
+        blobUrls,
         builds,
         buildpackInstallations: new BuildpackInstallations(context),
         configVars: new ConfigVarsService(context, releases),
@@ -343,7 +368,8 @@ export class Daemon {
         reclaim,
         releases,
         sleep,
-        slugs: new Slugs(context),
+        slugs,
+        sources,
         sniEndpoints,
       },
       tls,
@@ -378,6 +404,7 @@ export class Daemon {
     return [
       { name: 'git repositories', start: () => repositories.sweep() },
       { name: 'git hooks', start: () => receiver.start(), stop: () => receiver.stop() },
+      { name: 'sources', start: () => sources.start() },
       { name: 'builds', start: () => builds.start() },
       { name: 'git', stop: () => git.stop() },
       { name: 'certificates', start: () => certificates.start(), stop: () => certificates.stop() },

@@ -32,6 +32,14 @@ export class Paths {
   get slugs(): string {
     return path.join(this.dataDir, 'slugs');
   }
+  /** Source code that was uploaded for a build. */
+  get sources(): string {
+    return path.join(this.dataDir, 'sources');
+  }
+  /** Slugs that were uploaded and are not released yet. */
+  get slugUploads(): string {
+    return path.join(this.dataDir, 'slug-uploads');
+  }
   get buildOutput(): string {
     return path.join(this.dataDir, 'build-output');
   }
@@ -86,6 +94,8 @@ export class Paths {
       path.dirname(this.trustBundle),
       this.repositories,
       this.slugs,
+      this.sources,
+      this.slugUploads,
       this.buildOutput,
       this.releaseOutput,
       this.buildpacks,

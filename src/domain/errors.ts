@@ -10,6 +10,7 @@ const STATUS_OF = {
   conflict: 409,
   gone: 410,
   precondition_failed: 412,
+  payload_too_large: 413,
   requested_range_not_satisfiable: 416,
   invalid_params: 422,
   verification_required: 422,

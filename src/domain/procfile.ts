@@ -10,6 +10,10 @@ export interface ParsedProcfile {
 /** Platform API schema, `formation.type`. */
 const TYPE = /^[-\w]{1,128}$/;
 
+export function isProcessType(text: string): boolean {
+  return TYPE.test(text);
+}
+
 /**
  * `<type>: <command>` lines (Dev Center "The Procfile"). Blank lines and `#` comments are ignored, as are other
  * lines on Heroku; those are also reported as problems, since they are nearly always a mistake.

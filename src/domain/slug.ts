@@ -17,6 +17,10 @@ export interface Slug {
   size: number;
   /** Engine image reference: stack plus this slug as one layer. */
   image: string;
+  /** Was its archive made elsewhere? Such a one is put in order whenever an image is made of it. Absent = no. */
+  uploaded?: boolean;
+  /** The slug of another app that it is a copy of; that one may be gone. */
+  copiedFrom?: SlugId | null;
   createdAt: Date;
   updatedAt: Date;
 }

@@ -14,10 +14,10 @@ export class BuildStore {
   constructor(database: Database) {
     this.#insert =
       database.prepare(`INSERT INTO builds (id, app_id, status, stack, version, version_description, buildpacks,
-        buildpack_revisions,
-        user_id, user_email, slug_id, release_id, failure, created_at, updated_at)
-      VALUES (@id, @appId, @status, @stack, @version, @versionDescription, @buildpacks, @buildpackRevisions, @userId, @userEmail,
-        @slugId, @releaseId, @failure, @createdAt, @updatedAt)`);
+        buildpack_revisions, user_id, user_email, slug_id, release_id, failure, source_url, source_checksum,
+        created_at, updated_at)
+      VALUES (@id, @appId, @status, @stack, @version, @versionDescription, @buildpacks, @buildpackRevisions,
+        @userId, @userEmail, @slugId, @releaseId, @failure, @sourceUrl, @sourceChecksum, @createdAt, @updatedAt)`);
     this.#update = database.prepare(`UPDATE builds SET status = @status, buildpacks = @buildpacks,
         buildpack_revisions = @buildpackRevisions, slug_id = @slugId,
         release_id = @releaseId, failure = @failure, updated_at = @updatedAt WHERE id = @id`);
@@ -64,12 +64,15 @@ function toRow(build: Build): Row {
     slugId: build.slugId,
     releaseId: build.releaseId,
     failure: build.failure,
+    sourceUrl: build.sourceBlob?.url ?? null,
+    sourceChecksum: build.sourceBlob?.checksum ?? null,
     createdAt: build.createdAt.getTime(),
     updatedAt: build.updatedAt.getTime(),
   };
 }
 
 function toBuild(row: Row): Build {
+  const url = textOrNull(row, 'source_url');
   return {
     id: text(row, 'id') as BuildId,
     appId: text(row, 'app_id') as AppId,
@@ -77,6 +80,7 @@ function toBuild(row: Row): Build {
     stack: text(row, 'stack') as StackName,
     version: textOrNull(row, 'version'),
     versionDescription: textOrNull(row, 'version_description'),
+    sourceBlob: url === null ? null : { url, checksum: textOrNull(row, 'source_checksum') },
     buildpacks: json(row, 'buildpacks') as string[],
     buildpackRevisions: json(row, 'buildpack_revisions') as string[],
     user: { id: text(row, 'user_id') as AccountId, email: text(row, 'user_email') },

@@ -3,7 +3,7 @@ import type { ProcessTypes } from '../domain/procfile';
 import type { Release } from '../domain/release';
 import type { Slug } from '../domain/slug';
 import type { StackName } from '../domain/stack';
-import { date, integer, json, text, textOrNull } from './columns';
+import { date, flag, integer, json, text, textOrNull } from './columns';
 import type { Database, Row, Statement } from './database';
 
 export class SlugStore {
@@ -11,24 +11,31 @@ export class SlugStore {
   readonly #setImage: Statement;
   readonly #byId: Statement;
   readonly #ofApp: Statement;
+  readonly #copy: Statement;
 
   constructor(database: Database) {
     this.#insert =
       database.prepare(`INSERT INTO slugs (id, app_id, stack, commit_sha, commit_description, process_types,
-        buildpack_provided_description, checksum, size, image, created_at, updated_at)
+        buildpack_provided_description, checksum, size, image, uploaded, copied_from, created_at,
+        updated_at)
       VALUES (@id, @appId, @stack, @commit, @commitDescription, @processTypes, @buildpackProvidedDescription,
-        @checksum, @size, @image, @createdAt, @updatedAt)`);
+        @checksum, @size, @image, @uploaded, @copiedFrom, @createdAt, @updatedAt)`);
     this.#setImage = database.prepare(
       'UPDATE slugs SET image = @image, updated_at = @updatedAt WHERE id = @id',
     );
     this.#byId = database.prepare('SELECT * FROM slugs WHERE id = @id');
     this.#ofApp = database.prepare('SELECT * FROM slugs WHERE app_id = @appId ORDER BY created_at, id');
+    this.#copy = database.prepare(
+      'SELECT * FROM slugs WHERE app_id = @appId AND copied_from = @id ORDER BY created_at DESC LIMIT 1',
+    );
   }
 
   insert(slug: Slug): void {
     this.#insert.run({
       ...slug,
       processTypes: JSON.stringify(slug.processTypes),
+      uploaded: slug.uploaded === true ? 1 : 0,
+      copiedFrom: slug.copiedFrom ?? null,
       createdAt: slug.createdAt.getTime(),
       updatedAt: slug.updatedAt.getTime(),
     });
@@ -49,6 +56,12 @@ export class SlugStore {
     return release?.slugId == null ? undefined : this.get(release.slugId);
   }
 
+  /** What the app has of another app's slug. */
+  copyOf(id: SlugId, appId: AppId): Slug | undefined {
+    const row = this.#copy.get({ id, appId });
+    return row === undefined ? undefined : toSlug(row);
+  }
+
   of(appId: AppId): Slug[] {
     return this.#ofApp.all({ appId }).map(toSlug);
   }
@@ -66,6 +79,8 @@ function toSlug(row: Row): Slug {
     checksum: text(row, 'checksum'),
     size: integer(row, 'size'),
     image: text(row, 'image'),
+    uploaded: flag(row, 'uploaded'),
+    copiedFrom: textOrNull(row, 'copied_from') as SlugId | null,
     createdAt: date(row, 'created_at'),
     updatedAt: date(row, 'updated_at'),
   };

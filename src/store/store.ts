@@ -14,6 +14,7 @@ import { FormationStore } from './formations';
 import { migrate } from './migrate';
 import { ReleaseStore } from './releases';
 import { SettingsStore } from './settings';
+import { SlugUploadStore } from './slug-uploads';
 import { SlugStore } from './slugs';
 import { SniEndpointStore } from './sni-endpoints';
 import { WakeStore } from './wakes';
@@ -29,6 +30,7 @@ export class Store {
   readonly appSleep: AppSleepStore;
   readonly formations: FormationStore;
   readonly slugs: SlugStore;
+  readonly slugUploads: SlugUploadStore;
   readonly releases: ReleaseStore;
   readonly builds: BuildStore;
   readonly dynos: DynoStore;
@@ -51,6 +53,7 @@ export class Store {
     this.appSleep = new AppSleepStore(database);
     this.formations = new FormationStore(database);
     this.slugs = new SlugStore(database);
+    this.slugUploads = new SlugUploadStore(database);
     this.releases = new ReleaseStore(database);
     this.builds = new BuildStore(database);
     this.dynos = new DynoStore(database);

@@ -4,7 +4,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createApiServer, type ApiServer, type ApiServerOptions } from '../../src/api/server';
-import type { ApiServices, BuildReader } from '../../src/api/services';
+import type { ApiServices } from '../../src/api/services';
+import { BuildFailure } from '../../src/build/build-failure';
 import { ensureApiCertificate, type ServerCertificate } from '../../src/daemon/api-certificate';
 import { LocalAuthority } from '../../src/daemon/local-authority';
 import type { Account } from '../../src/domain/account';
@@ -12,7 +13,6 @@ import type { App } from '../../src/domain/app';
 import type { Build } from '../../src/domain/build';
 import type { Dyno } from '../../src/domain/dyno';
 import { parseDynoSize } from '../../src/domain/dyno-size';
-import { conflict, notFound } from '../../src/domain/errors';
 import type { AppId, BuildId, DynoId, SlugId } from '../../src/domain/ids';
 import type { ProcessTypes } from '../../src/domain/procfile';
 import type { Release } from '../../src/domain/release';
@@ -24,7 +24,9 @@ import { AccountService } from '../../src/platform/account/account';
 import { AppFeatures } from '../../src/platform/app-features/app-features';
 import { Apps } from '../../src/platform/apps/apps';
 import { Authorizations } from '../../src/platform/authorizations/authorizations';
+import { BlobUrls } from '../../src/platform/blobs/blob-urls';
 import { BuildpackInstallations } from '../../src/platform/buildpack-installations/buildpack-installations';
+import { Builds, type BuildsOptions } from '../../src/platform/builds/builds';
 import { ConfigVarsService } from '../../src/platform/config-vars/config-vars';
 import type { PlatformContext } from '../../src/platform/context';
 import { Domains } from '../../src/platform/domains/domains';
@@ -37,7 +39,8 @@ import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
 import { ReleasePhase } from '../../src/platform/releases/release-phase';
 import { Releases } from '../../src/platform/releases/releases';
 import { Sleep } from '../../src/platform/sleep/sleep';
-import { Slugs } from '../../src/platform/slugs/slugs';
+import { Slugs, type SlugsOptions } from '../../src/platform/slugs/slugs';
+import { Sources } from '../../src/platform/sources/sources';
 import { SniEndpoints } from '../../src/platform/sni-endpoints/sni-endpoints';
 import { Store } from '../../src/store/store';
 import { SLEEP } from './dyno-world';
@@ -54,12 +57,29 @@ export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   services?: Partial<ApiServices>;
   /** Pool of dyno hours; default none. */
   dynoHoursMs?: number;
+  /** Default: nothing can be built. */
+  building?: Pick<BuildsOptions, 'builder' | 'sources'>;
+  /** Default: no image can be made. */
+  slugImages?: SlugsOptions['images'];
+  /** Of uploads. Default 1 MiB. */
+  maxBlobBytes?: number;
 };
 
 export interface LoggedMessage {
   message: string;
   fields: Record<string, unknown>;
 }
+
+const NO_ENGINE = new BuildFailure('engine', 'There is no engine here.');
+const NOTHING_BUILDS: Pick<BuildsOptions, 'builder' | 'sources'> = {
+  builder: {
+    build: () => Promise.reject(NO_ENGINE),
+    sweep: () => Promise.resolve({ containers: 0 }),
+    purgeCache: () => Promise.resolve(),
+    removeApp: () => Promise.resolve(),
+  },
+  sources: { fetch: () => Promise.reject(NO_ENGINE) },
+};
 
 /** Once per test file, which saves a good part of its time. */
 let certificates: Promise<ServerCertificate & { ca: string }> | undefined;
@@ -89,9 +109,8 @@ export class TestApi {
   readonly attachments: Attachments;
   readonly phase: ReleasePhase;
   readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
+  readonly context: PlatformContext;
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
-  readonly cachesInUse = new Set<AppId>();
-  readonly purgedCaches: AppId[] = [];
 
   private constructor(
     readonly tls: ServerCertificate & { ca: string },
@@ -125,15 +144,27 @@ export class TestApi {
       },
       changed: () => undefined,
     };
+    this.context = context;
     this.phase = new ReleasePhase(context, { outputDir: this.outputDir, logger: silentLogger });
     const releases = new Releases(context, this.phase);
+    const blobUrls = new BlobUrls(this.store.settings, clock);
+    const limits = { maxBytes: more.maxBlobBytes ?? 1024 ** 2, minFreeBytes: 0 };
+    const noImage = (): Promise<never> => Promise.reject(new Error('there is no engine here'));
+    const slugs = new Slugs(context, {
+      uploadsDir: path.join(this.outputDir, 'uploads'),
+      urls: blobUrls,
+      limits,
+      images: more.slugImages ?? { adopt: noImage, copy: noImage, archivePath: () => '/nonexistent' },
+      releases,
+    });
     const sniEndpoints = new SniEndpoints(context);
     this.services = {
       account: new AccountService(context),
-      apps: new Apps(context, releases, []),
+      apps: new Apps(context, releases, [slugs]),
       appFeatures: new AppFeatures(context),
       authorizations: new Authorizations(context),
-      builds: this.#builds(),
+      blobUrls,
+      builds: this.#builds(releases, more.building),
       buildpackInstallations: new BuildpackInstallations(context),
       configVars: new ConfigVarsService(context, releases),
       domains: new Domains(context, sniEndpoints),
@@ -151,7 +182,12 @@ export class TestApi {
         policy: SLEEP,
         router: { park: async () => null, stayAwake: () => undefined },
       }),
-      slugs: new Slugs(context),
+      slugs,
+      sources: new Sources(context, {
+        directory: path.join(this.outputDir, 'sources'),
+        urls: blobUrls,
+        limits,
+      }),
       sniEndpoints,
       ...more.services,
     };
@@ -201,6 +237,7 @@ export class TestApi {
 
   async stop(): Promise<void> {
     await this.server.stop();
+    await this.#stopBuilds();
     await this.phase.stop();
     rmSync(this.outputDir, { recursive: true, force: true });
     this.store.close();
@@ -330,21 +367,29 @@ export class TestApi {
     this.logplex.heroku(appId, 'web.1', text);
   }
 
-  #builds(): BuildReader {
+  /** Their outputs are those that the test says, where it does. */
+  #builds(releases: Releases, building: TestApiOptions['building']): ApiServices['builds'] {
+    const builds = new Builds(this.context, {
+      ...(building ?? NOTHING_BUILDS),
+      releases,
+      outputDir: path.join(this.outputDir, 'builds'),
+      webUrl: (app) => `http://${app.name}.localhost/`,
+      outputUrl: (app, id) => `http://localhost/apps/${app.id}/builds/${id}`,
+      logger: silentLogger,
+    });
+    this.#stopBuilds = () => builds.stop();
     return {
-      list: (app) => this.store.builds.of(app.id),
-      find: (app, id) => {
-        const build = this.store.builds.of(app.id).find((entry) => entry.id === id);
-        if (build === undefined) throw notFound('build');
-        return build;
-      },
-      outputStream: (id) => this.outputs.get(id),
-      purgeCache: async (_actor, app) => {
-        if (this.cachesInUse.has(app.id)) throw conflict('A build of this app is using the cache.');
-        this.purgedCaches.push(app.id);
-      },
+      list: (app) => builds.list(app),
+      find: (app, id) => builds.find(app, id),
+      create: (...args) => builds.create(...args),
+      cancel: (...args) => builds.cancel(...args),
+      purgeCache: (...args) => builds.purgeCache(...args),
+      outputStream: (id) =>
+        this.outputs.get(id) ?? (building === undefined ? undefined : builds.outputStream(id)),
     };
   }
+
+  #stopBuilds: () => Promise<void> = () => Promise.resolve();
 
   #git(req: IncomingMessage, res: ServerResponse): void {
     let bytes = 0;

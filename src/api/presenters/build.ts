@@ -22,8 +22,8 @@ export function presentBuild(
     release: build.releaseId === null ? null : { id: build.releaseId },
     slug: build.slugId === null ? null : { id: build.slugId },
     source_blob: {
-      checksum: null,
-      url: gitUrl,
+      checksum: build.sourceBlob?.checksum ?? null,
+      url: build.sourceBlob?.url ?? gitUrl,
       version: build.version,
       version_description: build.versionDescription,
     },

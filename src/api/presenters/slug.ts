@@ -1,10 +1,14 @@
 import type { Slug } from '../../domain/slug';
+import type { SlugUpload } from '../../domain/slug-upload';
 import { presentStackReference } from './stack';
 
-export function presentSlug(slug: Slug): Record<string, unknown> {
+/** `blob`: where its archive is fetched, or to be uploaded. */
+export function presentSlug(
+  slug: Slug | SlugUpload,
+  blob: { method: 'GET' | 'PUT'; url: string },
+): Record<string, unknown> {
   return {
-    // Slugs are kept as layers of images; there is no archive to fetch, but the schema wants a text here.
-    blob: { method: 'GET', url: `urn:dynodock:slug:${slug.id}` },
+    blob,
     buildpack_provided_description: slug.buildpackProvidedDescription,
     checksum: slug.checksum,
     commit: slug.commit,

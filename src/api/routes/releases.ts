@@ -18,7 +18,7 @@ const SORT_KEYS: SortKeys<Release> = {
 };
 
 export function releaseRoutes(
-  { apps, releases }: Pick<ApiServices, 'apps' | 'releases'>,
+  { apps, releases, slugs }: Pick<ApiServices, 'apps' | 'releases' | 'slugs'>,
   streamKeys: StreamKeys,
 ): Router {
   const router = Router();
@@ -35,16 +35,16 @@ export function releaseRoutes(
   });
 
   // One endpoint for both: a body with `release` rolls back, one with `slug` releases that slug.
-  router.post('/apps/:app/releases', (req, res) => {
+  router.post('/apps/:app/releases', async (req, res) => {
     const app = apps.find(req.params.app);
     const release = isRollback(req.body)
       ? releases.rollback(accountOf(res), app, rollbackBody.parse(req.body).release)
-      : createFromSlug(req.body);
+      : await createFromSlug(req.body);
     res.status(201).json(present(req, app, release));
 
-    function createFromSlug(body: unknown): Release {
+    function createFromSlug(body: unknown): Promise<Release> {
       const { slug, description } = createBody.parse(body);
-      return releases.createFromSlug(accountOf(res), app, slug, description);
+      return slugs.release(accountOf(res), app, slug, description);
     }
   });
 

@@ -5,28 +5,32 @@ import type { Builder } from '../../build/builder';
 import { withoutSecrets } from '../../build/buildpacks';
 import { complaint, detail, heading, LineOutput, type BuildOutput } from '../../build/output';
 import type { Source } from '../../build/source';
+import type { FetchedSource, SourceFetcher } from '../../build/source-fetcher';
 import type { Actor } from '../../domain/account';
 import type { App } from '../../domain/app';
-import type { Build } from '../../domain/build';
+import type { Build, SourceBlob } from '../../domain/build';
 import { applyConfigVarChanges } from '../../domain/config-vars';
-import { conflict, notFound, PlatformError } from '../../domain/errors';
+import { conflict, invalidParams, notFound, PlatformError } from '../../domain/errors';
 import { isUuid, type AppId, type BuildId, type SlugId } from '../../domain/ids';
 import type { Release } from '../../domain/release';
 import type { Slug } from '../../domain/slug';
 import type { StackName } from '../../domain/stack';
 import { EngineError } from '../../engine/engine';
 import { deferred, type Deferred } from '../../lib/deferred';
+import { sleep } from '../../lib/clock';
 import { describeError, type Logger } from '../../lib/logger';
 import type { AppResources } from '../apps/apps';
 import { record, type PlatformContext } from '../context';
 import type { Releases } from '../releases/releases';
 import { OutputFiles, type OpenOutput } from '../output-streams/output-files';
+import { Turns } from './turns';
 
 export interface BuildsOptions {
   builder: Pick<Builder, 'sweep' | 'purgeCache' | 'removeApp'> & {
     build: (request: BuildRequest, output: BuildOutput, signal: AbortSignal) => Promise<BuiltSlug>;
   };
   releases: Pick<Releases, 'deploy'>;
+  sources: Pick<SourceFetcher, 'fetch'>;
   /** Keeps what builds print. */
   outputDir: string;
   webUrl: (app: App) => string;
@@ -39,10 +43,17 @@ export interface BuildsOptions {
   maxConcurrent?: number;
 }
 
+/** An archive that is yet to be fetched. */
+export interface BlobSource extends SourceBlob {
+  kind: 'blob';
+}
+
 export interface NewBuild {
-  source: Source;
-  version: string;
+  source: Source | BlobSource;
+  version: string | null;
   versionDescription: string | null;
+  /** For this build only; absent = those of the app. */
+  buildpacks?: readonly string[];
   /** Calls the build off, e.g. because the one who pushed has gone. */
   signal?: AbortSignal;
 }
@@ -53,7 +64,10 @@ export interface StartedBuild {
   ended: Promise<Build>;
 }
 
+/** Ending a build's processes takes no longer, but for an engine that hangs. */
+const CANCEL_MS = 30_000;
 /** Text of Heroku's build system, as seen in transcripts of pushes. */
+const STOPPED = 'The daemon was stopped during the build.';
 const RELEASE_COMMAND_DECLARED =
   'Release command declared: this new release will not be available until the command succeeds.';
 
@@ -82,6 +96,7 @@ export class Builds implements AppResources {
   readonly #running = new Set<Job>();
   /** Apps whose builds wait for somebody's work on what builds use. */
   readonly #held = new Set<AppId>();
+  readonly #turns = new Turns<AppId>();
   #stopping = false;
 
   constructor(context: PlatformContext, options: BuildsOptions) {
@@ -94,8 +109,9 @@ export class Builds implements AppResources {
   async start(): Promise<void> {
     const { store } = this.#context;
     for (const build of store.builds.pending()) {
-      this.#close(build, 'failed', { failure: 'The daemon was stopped during the build.' });
+      this.#close(build, 'failed', { failure: STOPPED });
       this.#logFailure(build);
+      await this.#endOutput(build);
     }
     try {
       const { containers } = await this.#options.builder.sweep();
@@ -122,7 +138,9 @@ export class Builds implements AppResources {
       stack: app.buildStack,
       version: input.version,
       versionDescription: input.versionDescription,
-      buildpacks: store.buildpackInstallations.get(app.id).map(withoutSecrets),
+      sourceBlob:
+        input.source.kind === 'blob' ? { url: input.source.url, checksum: input.source.checksum } : null,
+      buildpacks: (input.buildpacks ?? store.buildpackInstallations.get(app.id)).map(withoutSecrets),
       buildpackRevisions: [],
       user: { id: actor.id, email: actor.email },
       slugId: null,
@@ -168,6 +186,30 @@ export class Builds implements AppResources {
     return build;
   }
 
+  /** Ends all that it runs, and answers with it once it has failed. Refused if it is too late. */
+  async cancel(actor: Actor, app: App, id: string): Promise<Build> {
+    const { store, clock } = this.#context;
+    const build = this.find(app, id);
+    if (build.status !== 'pending') {
+      throw invalidParams(`Can only cancel pending builds. Build ${build.id} has status '${build.status}'.`);
+    }
+    store.transaction(() => record(this.#context, app.id, actor, 'build.cancel', { build: build.id }));
+    const timeout = new AbortController();
+    try {
+      await Promise.race([
+        this.#cancel((job) => job.build.id === build.id),
+        sleep(clock, CANCEL_MS, timeout.signal),
+      ]);
+    } finally {
+      timeout.abort();
+    }
+    const after = store.builds.get(build.id) ?? build;
+    if (after.status === 'succeeded') {
+      throw conflict(`It is too late to cancel build ${build.id}: it has been released.`);
+    }
+    return after;
+  }
+
   /** What it has printed and, until it ends, what it goes on to print; undefined if there is no such build. */
   outputStream(id: BuildId): AsyncIterable<Buffer> | undefined {
     const build = this.#context.store.builds.get(id);
@@ -188,6 +230,7 @@ export class Builds implements AppResources {
   /** The app is gone. */
   async remove(app: App): Promise<void> {
     await this.#cancel((job) => job.build.appId === app.id);
+    this.#turns.forget(app.id);
     await this.#options.builder.removeApp(app.id);
     await this.#outputs.removeApp(app.id);
   }
@@ -229,11 +272,12 @@ export class Builds implements AppResources {
     await job.lines.lines(complaint(reason)).catch(() => undefined);
   }
 
-  /** Starts what may start, in the order in which it came. */
+  /** Starts what may start. */
   #next(): void {
-    for (const job of [...this.#queue]) {
-      if (this.#running.size >= (this.#options.maxConcurrent ?? 2)) return;
-      if (this.#isBusy(job.build.appId)) continue;
+    while (this.#running.size < (this.#options.maxConcurrent ?? 2)) {
+      const ready = this.#queue.filter(({ build }) => !this.#isBusy(build.appId));
+      const job = this.#turns.next(ready, ({ build }) => build.appId);
+      if (job === undefined) return;
       this.#queue.splice(this.#queue.indexOf(job), 1);
       this.#running.add(job);
       void this.#run(job);
@@ -285,22 +329,35 @@ export class Builds implements AppResources {
     const { builder, logger } = this.#options;
     const slugId = newId() as SlugId;
     const configVars = store.configVars.get(app.id);
-    const built = await builder.build(
-      {
-        buildId: job.build.id,
-        slugId,
-        appId: app.id,
-        appName: app.name,
-        stack: job.build.stack,
-        source: job.input.source,
-        buildpacks: store.buildpackInstallations.get(app.id),
-        configVars,
-        version: job.input.version,
-        previousStack: this.#previousStack(app),
-      },
-      { write: (chunk) => job.lines.raw(typeof chunk === 'string' ? Buffer.from(chunk) : chunk) },
-      job.canceled.signal,
-    );
+    const { source: given } = job.input;
+    let source: Source;
+    let fetched: FetchedSource | undefined;
+    if (given.kind === 'blob') {
+      fetched = await this.#fetch(given, job.canceled.signal);
+      source = fetched.source;
+    } else source = given;
+    let built: BuiltSlug;
+    try {
+      built = await builder.build(
+        {
+          buildId: job.build.id,
+          slugId,
+          appId: app.id,
+          appName: app.name,
+          stack: job.build.stack,
+          source,
+          buildpacks: job.input.buildpacks ?? store.buildpackInstallations.get(app.id),
+          buildpacksGiven: job.input.buildpacks !== undefined,
+          configVars,
+          version: job.input.version ?? '',
+          previousStack: this.#previousStack(app),
+        },
+        { write: (chunk) => job.lines.raw(typeof chunk === 'string' ? Buffer.from(chunk) : chunk) },
+        job.canceled.signal,
+      );
+    } finally {
+      await fetched?.dispose();
+    }
     try {
       await job.lines.lines(heading('Launching...'));
       // From here on it is too late to call it off (Dev Center "Deploying with Git": no release before "Launching").
@@ -318,6 +375,14 @@ export class Builds implements AppResources {
     }
     const { buildpacks, timings } = built;
     logger.info('build succeeded', { app: app.name, build: job.build.id, buildpacks, ...timings });
+  }
+
+  async #fetch(source: BlobSource, signal: AbortSignal): Promise<FetchedSource> {
+    try {
+      return await this.#options.sources.fetch(source, signal);
+    } catch (error) {
+      throw signal.aborted ? canceled() : error;
+    }
   }
 
   #release(job: Job, app: App, slugId: SlugId, built: BuiltSlug): { release: Release; notes: string[] } {
@@ -346,6 +411,7 @@ export class Builds implements AppResources {
       const release = this.#options.releases.deploy(job.actor, app, slug, (made) => {
         // Detected once, kept from then on (Dev Center "Buildpacks").
         if (
+          job.input.buildpacks === undefined &&
           store.buildpackInstallations.get(app.id).length === 0 &&
           !Object.hasOwn(store.configVars.get(app.id), 'BUILDPACK_URL')
         ) {
@@ -413,15 +479,27 @@ export class Builds implements AppResources {
       ...(known?.lines ?? [complaint(failure)]),
       '',
       complaint('Push failed'),
-      ...(this.#wasBuiltBefore(job.build) ? builtBefore(job.input.version) : []),
+      ...this.#builtBefore(job.build),
     );
   }
 
-  /** Has the same version come to an end before? */
-  #wasBuiltBefore({ id, appId, version }: Build): boolean {
-    return this.#context.store.builds
+  /** Heroku's words where the same version has come to an end before. */
+  #builtBefore({ id, appId, version }: Build): string[] {
+    if (version === null) return [];
+    const isOne = this.#context.store.builds
       .of(appId)
       .some((other) => other.id !== id && other.version === version && other.status !== 'pending');
+    return isOne ? builtBefore(version) : [];
+  }
+
+  /** Of a build of an earlier run, for whoever looks at it later. */
+  async #endOutput({ appId, id }: Build): Promise<void> {
+    try {
+      await this.#outputs.append(appId, id, `\n${complaint(STOPPED)}\n\n${complaint('Push failed')}\n`);
+    } catch (error) {
+      // The build's own record says it as well.
+      this.#options.logger.warn('output of a build not ended', { build: id, error: describeError(error) });
+    }
   }
 
   #logFailure(build: Build): void {

@@ -1,4 +1,4 @@
-import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
+import { appendFile, mkdir, open, rm, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import type { BuildOutput } from '../../build/output';
 import type { AppId, BuildId, ReleaseId } from '../../domain/ids';
@@ -31,6 +31,13 @@ export class OutputFiles {
     });
     this.#open.set(id, output);
     return output;
+  }
+
+  /** One more piece of an output that is not open any more. */
+  async append(appId: AppId, id: OutputId, text: string): Promise<void> {
+    const file = this.#path(appId, id);
+    await mkdir(path.dirname(file), { recursive: true });
+    await appendFile(file, text, { mode: 0o600 });
   }
 
   /** All of it from the start and, while the work goes on, what comes until its end. */

@@ -3,6 +3,8 @@ import type { Build } from '../../domain/build';
 import type { AppId, ReleaseId, SlugId } from '../../domain/ids';
 import type { Release } from '../../domain/release';
 import type { Slug } from '../../domain/slug';
+import type { SlugUpload } from '../../domain/slug-upload';
+import { SOURCE_TTL_MS } from '../sources/sources';
 
 /** What is kept, by number and size. */
 export interface ReclaimLimits {
@@ -20,6 +22,8 @@ export interface AppState {
   id: AppId;
   releases: readonly Release[];
   slugs: readonly Slug[];
+  /** Announced, and not released yet. */
+  slugUploads: readonly SlugUpload[];
   builds: readonly Build[];
   /** Releases of dynos that run, or are to. */
   dynoReleases: ReadonlySet<ReleaseId>;
@@ -56,6 +60,8 @@ export const GRACE_MS = 30_000;
 export const ORPHAN_GRACE_MS = 10 * 60_000;
 /** Longer than any build or image takes. */
 export const WORK_GRACE_MS = 24 * 3_600_000;
+/** An uploaded slug that nobody has released by then is given up. */
+export const UPLOAD_TTL_MS = 7 * 24 * 3_600_000;
 export const KEPT_OUTPUTS = 50;
 const LATEST_DAEMON_IMAGE = 'dynodock/daemon:latest';
 
@@ -83,6 +89,11 @@ function judge(state: ReclaimState, thing: Stored, evicted: ReadonlySet<Stored>)
       ? remove('fetched buildpacks take more than their budget, and others were used later')
       : keep('for builds without a network');
   }
+  if (thing.kind === 'source-blob') {
+    return isYoung(state, thing.modifiedAt, SOURCE_TTL_MS)
+      ? keep('may still be built')
+      : remove('its URLs have expired');
+  }
   if (thing.kind === 'stack-image') return judgeStackImage(state, thing);
   const app = state.apps.get(thing.appId);
   if (app === undefined) return remove('its app is gone');
@@ -93,6 +104,8 @@ function judge(state: ReclaimState, thing: Stored, evicted: ReadonlySet<Stored>)
       return judgeArchive(state, thing, app);
     case 'build-output':
       return judgeOutput(state, thing, app);
+    case 'slug-upload':
+      return judgeUpload(state, thing, app);
     case 'build-cache':
       if (app.building) return keep('its app is being built');
       if (thing.bytes === null) return keep('the engine does not tell its size');
@@ -145,6 +158,19 @@ function judgeArchive(
     `${namesOf(app, [slug])}: beyond the last ${keptSlugs} slugs; nobody can roll back to it any more`,
     [slug.id],
   );
+}
+
+function judgeUpload(
+  state: ReclaimState,
+  upload: Extract<Stored, { kind: 'slug-upload' }>,
+  app: AppState,
+): Verdict {
+  if (!app.slugUploads.some(({ id }) => id === upload.slugId)) {
+    return judgeOrphan(state, app, upload.modifiedAt);
+  }
+  return isYoung(state, upload.modifiedAt, UPLOAD_TTL_MS)
+    ? keep('uploaded, and not released yet')
+    : remove(`not released within ${UPLOAD_TTL_MS / 86_400_000} days`);
 }
 
 function judgeOutput(

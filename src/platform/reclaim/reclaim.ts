@@ -158,6 +158,12 @@ export class Reclaim {
         // Before anything goes, so that nobody rolls back to what is half gone.
         this.#expire(thing.appId, now.expires);
       }
+      if (thing.kind === 'slug-upload') {
+        // Released, or uploaded anew, meanwhile? Its row goes first, so that nobody releases what is half gone.
+        const [now] = planReclaim(this.#state(view, [thing]));
+        if (now?.action !== 'remove') return { ...item, ...now, outcome: 'kept' };
+        this.#context.store.slugUploads.delete(thing.slugId);
+      }
       await storage.remove(thing);
       return { ...item, outcome: 'removed' };
     } catch (error) {
@@ -227,6 +233,7 @@ export class Reclaim {
       id,
       releases: store.releases.of(id),
       slugs: store.slugs.of(id),
+      slugUploads: store.slugUploads.of(id),
       builds: store.builds.of(id),
       dynoReleases: new Set(dynos.map(({ releaseId }) => releaseId)),
       building: this.#options.builds.isBuilding(id),
@@ -253,6 +260,8 @@ export function nameOf(thing: Stored): string {
     case 'slug-archive':
     case 'build-output':
     case 'buildpack':
+    case 'slug-upload':
+    case 'source-blob':
     case 'work-file':
       return thing.path;
   }

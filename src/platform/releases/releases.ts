@@ -149,7 +149,12 @@ export class Releases {
     );
     if (expired !== undefined) throw slugExpired(expired);
     return store.transaction(() => {
-      addProcessTypes(this.#context, app, slug.processTypes, !this.#everDeployed(app));
+      const scaled = addProcessTypes(this.#context, app, slug.processTypes, !this.#everDeployed(app));
+      if (scaled.length > 0) {
+        store.afterCommit(() => {
+          this.#context.logplex.api(app.id, `Scaled to ${scaled.join(' ')} by user ${actor.email}`);
+        });
+      }
       return this.create(actor, app, {
         description: description ?? (slug.commit === null ? 'Deploy' : describeDeploy(slug.commit)),
         slugId: slug.id,

@@ -622,7 +622,7 @@ describe('builds', () => {
     expect(body[0].buildpacks).toEqual([{ url: 'urn:buildpack:heroku/nodejs', name: 'heroku/nodejs' }]);
     expect((await api.get(`/apps/demo/builds/${build.id}`)).body).toEqual(body[0]);
     expectError(await api.get(`/apps/demo/builds/${randomUUID()}`), 404, 'not_found');
-    expectError(await api.post('/apps/demo/builds', { source_blob: { url: 'x' } }), 501, 'not_supported');
+    expectError(await api.post('/apps/demo/builds', { source_blob: { url: 'x' } }), 422, 'invalid_params');
   });
 
   test('stream their output to whoever has the URL', async () => {
@@ -640,14 +640,6 @@ describe('builds', () => {
     expect(answer.text).toBe('-----> Building\n       done\n');
     const wrongKey = (url as string).replace(/.$/, (last) => (last === '0' ? '1' : '0'));
     expectError(await api.request('GET', wrongKey, { anonymous: true }), 404, 'not_found');
-  });
-
-  test('have a cache, which can be purged unless it is in use', async () => {
-    expect((await api.request('DELETE', '/apps/demo/build-cache')).status).toBe(200);
-    expect(api.purgedCaches).toEqual([app.id]);
-    api.cachesInUse.add(app.id);
-    expectError(await api.request('DELETE', '/apps/demo/build-cache'), 409, 'conflict');
-    expectError(await api.request('DELETE', '/apps/nothing/build-cache'), 404, 'not_found');
   });
 
   test('whose output is gone answer 404', async () => {

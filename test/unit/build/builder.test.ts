@@ -191,6 +191,25 @@ describe('Builder', () => {
     expect(engine.containers()).toEqual([]);
   });
 
+  test('notices that its container is gone, though nobody said so', async () => {
+    const inspect = engine.inspect.bind(engine);
+    engine.inspect = async (id) => {
+      // The connection hangs, as after a laptop's sleep: no end of the streams, only an answer to who asks anew.
+      if (clock.now().getTime() > new Date('2025-01-01T00:01:00Z').getTime()) {
+        throw new EngineError('not_found', 'no such container');
+      }
+      return inspect(id);
+    };
+    const failure = await whileTimePasses(failureOf(build({})), 10_000);
+    expect(failure).toMatchObject({ kind: 'container', message: 'The build container is gone.' });
+  });
+
+  test('does not wait for ever for an engine that hangs', async () => {
+    engine.addLayer = () => new Promise<never>(() => undefined);
+    const failure = await whileTimePasses(failureOf(build(succeeding)), 60_000);
+    expect(failure).toMatchObject({ kind: 'timeout' });
+  });
+
   test('says so when the disk of the engine is full', async () => {
     engine.failNext('putArchive', new EngineError('no_space', 'no space left on device'));
     expect((await failureOf(build(succeeding))).kind).toBe('disk');
@@ -234,6 +253,12 @@ describe('Builder', () => {
       build(succeeding, { request: { configVars: { BUILDPACK_URL: 'file:///x' } } }),
     );
     expect(failure.message).toMatch(/^Buildpack file:\/\/\/x cannot be used/);
+  });
+
+  test('prefers buildpacks that are given for one build to BUILDPACK_URL', async () => {
+    const request = { buildpacksGiven: true, configVars: { BUILDPACK_URL: 'heroku/other' } };
+    await whileTimePasses(build(succeeding, { request }));
+    expect(output).toContain('-----> Using buildpack: heroku/nodejs\n');
   });
 
   test('removes everything of an app', async () => {

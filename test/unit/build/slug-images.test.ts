@@ -7,7 +7,9 @@ import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { SlugImages } from '../../../src/build/slug-images';
 import type { AppId, SlugId } from '../../../src/domain/ids';
+import type { Slug } from '../../../src/domain/slug';
 import { APP_LABEL, ownedLabels } from '../../../src/engine/labels';
+import { tgzOf } from '../../support/archives';
 import { FakeClock } from '../../support/fake-clock';
 import { FakeEngine } from '../../support/fake-engine';
 
@@ -104,5 +106,62 @@ describe('SlugImages', () => {
     await expect(images.restore(slug)).rejects.toMatchObject({ kind: 'other' });
     expect(await engine.listImages(ownedLabels('test', 'slug'))).toEqual([]);
     expect(readdirSync(path.join(directory, 'work'))).toEqual([]);
+  });
+
+  describe('of a slug that was made elsewhere', () => {
+    let file: string;
+    let upload: { id: SlugId; appId: AppId; stack: 'heroku-24'; checksum: string | null };
+    let sum: string;
+
+    beforeEach(async () => {
+      file = path.join(directory, 'upload.tgz');
+      const archive = await tgzOf({ './app/bin/web': 'x' });
+      writeFileSync(file, archive);
+      sum = `SHA256:${createHash('sha256').update(archive).digest('hex')}`;
+      upload = { id: randomUUID() as SlugId, appId: slug.appId, stack: 'heroku-24', checksum: null };
+    });
+
+    test('are the same one when they are made again, and for equal archives', async () => {
+      const adopted = await images.adopt({ ...upload, checksum: sum.toUpperCase() }, file, 1000);
+      expect(adopted).toMatchObject({ checksum: sum, size: readFileSync(file).length });
+      rmSync(file);
+      const made = await engine.inspectImage(adopted.image);
+      await engine.removeImage(adopted.image);
+      expect(await images.restore({ ...upload, ...adopted, uploaded: true })).toBe(adopted.image);
+      expect(await engine.inspectImage(adopted.image)).toEqual(made);
+      const archive = images.archivePath(upload.appId, upload.id);
+      const again = await images.adopt({ ...upload, id: randomUUID() as SlugId }, archive, 1000);
+      expect(again).toEqual(adopted);
+      expect(readdirSync(path.join(directory, 'work'))).toEqual([]);
+    });
+
+    test.each<[string, () => [checksum: string | null, maxBytes: number], string]>([
+      ['is too large', () => [null, 10], `Compiled slug size: `],
+      [
+        'is not what was announced',
+        () => [`SHA256:${'0'.repeat(64)}`, 1000],
+        `Checksum does match expected value. Expected: SHA256:${'0'.repeat(64)} Actual: SHA256:`,
+      ],
+    ])('are not made of what %s', async (_what, given, message) => {
+      const [checksum, maxBytes] = given();
+      await expect(images.adopt({ ...upload, checksum }, file, maxBytes)).rejects.toThrow(message);
+      expect(readdirSync(path.join(directory, 'slugs', upload.appId))).toEqual([`${slug.id}.tgz`]);
+      expect(await engine.listImages(ownedLabels('test', 'slug'))).toEqual([]);
+    });
+
+    test('and copies for another app outlive the one that they are made of', async () => {
+      const adopted = await images.adopt(upload, file, 1000);
+      const original = { ...upload, ...adopted, uploaded: true } as Slug;
+      const copy = { ...original, id: randomUUID() as SlugId, appId: randomUUID() as AppId };
+      const image = await images.copy(original, copy);
+      rmSync(path.join(directory, 'slugs', upload.appId), { recursive: true });
+      await engine.removeImage(adopted.image);
+      expect(await engine.inspectImage(image)).toMatchObject({ labels: { [APP_LABEL]: copy.appId } });
+      await engine.removeImage(image);
+      expect(await images.restore(copy)).toBe(image);
+      await expect(images.copy(original, { ...copy, id: randomUUID() as SlugId })).rejects.toMatchObject({
+        kind: 'not_found',
+      });
+    });
   });
 });

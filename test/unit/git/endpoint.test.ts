@@ -37,6 +37,7 @@ class FakeBuilds {
     const build = { id: randomUUID() as BuildId, appId: app.id, status: 'pending' } as Build;
     const status = this.succeeds ? ('succeeded' as const) : ('failed' as const);
     const ended = this.gate.then(async () => {
+      if (input.source.kind !== 'git') throw new Error('a push has a commit');
       const { repositoryDir, commit, environment } = input.source;
       const listed = await run('git', ['-C', repositoryDir, 'ls-tree', '-r', '--name-only', commit], {
         env: { ...GIT_ENV, ...environment },

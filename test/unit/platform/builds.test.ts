@@ -9,6 +9,7 @@ import type { Account } from '../../../src/domain/account';
 import type { App } from '../../../src/domain/app';
 import type { DynoSizeName } from '../../../src/domain/dyno-size';
 import type { AccountId, AppId, BuildId } from '../../../src/domain/ids';
+import type { SourceFetcher } from '../../../src/build/source-fetcher';
 import { EngineError } from '../../../src/engine/engine';
 import { silentLogger, type Logger } from '../../../src/lib/logger';
 import { Logplex } from '../../../src/logplex/logplex';
@@ -75,6 +76,7 @@ describe('Builds', () => {
   let user: Account;
   let errors: unknown[];
   let deployed: AppId[];
+  let fetchSource: SourceFetcher['fetch'];
 
   beforeEach(() => {
     directory = mkdtempSync(path.join(tmpdir(), 'dynodock-builds-'));
@@ -113,6 +115,7 @@ describe('Builds', () => {
       logger: silentLogger,
     });
     deployed = [];
+    fetchSource = () => Promise.reject(new Error('nothing is fetched'));
     builds = make();
   });
   afterEach(async () => {
@@ -127,6 +130,7 @@ describe('Builds', () => {
     return new Builds(context, {
       builder,
       releases: new Releases(context, phase),
+      sources: { fetch: (blob, signal) => fetchSource(blob, signal) },
       outputDir: path.join(directory, 'output'),
       webUrl: (app) => `http://${app.name}.localhost/`,
       outputUrl: (app, id) => `http://localhost/apps/${app.name}/builds/${id}`,
@@ -308,6 +312,98 @@ describe('Builds', () => {
     expect(build.buildpacks).toEqual(['https://example.com/x.git#v1']);
     await ended;
     expect(builder.requests[0]?.buildpacks).toEqual(['https://me:secret@example.com/x.git#v1']);
+  });
+
+  const BLOB = { kind: 'blob' as const, url: 'https://example.com/a.tgz?token=s3cret', checksum: null };
+
+  test('builds from what it fetches, which is removed whatever becomes of the build', async () => {
+    const app = anApp();
+    store.configVars.replace(app.id, { BUILDPACK_URL: 'other' });
+    let disposed = 0;
+    const source = { kind: 'archive' as const, path: '/a', compression: 'gzip' as const, topFolder: '' };
+    fetchSource = async () => ({
+      source: { ...source, slugIgnore: '', time: new Date(0) },
+      dispose: async () => void (disposed += 1),
+    });
+    next(
+      app,
+      async () => BUILT,
+      () => Promise.reject(new BuildFailure('compile', 'no')),
+    );
+    const given = { source: BLOB, version: null, buildpacks: ['heroku/procfile'] };
+    const { build, ended } = builds.create(user, app, input(given));
+    expect(build).toMatchObject({ sourceBlob: { url: BLOB.url }, buildpacks: ['heroku/procfile'] });
+    expect(await ended).toMatchObject({ status: 'succeeded', sourceBlob: { url: BLOB.url } });
+    expect(builder.requests[0]).toMatchObject({
+      source,
+      version: '',
+      buildpacks: ['heroku/procfile'],
+      buildpacksGiven: true,
+    });
+    expect(store.releases.current(app.id)).toMatchObject({ description: 'Deploy' });
+    expect(store.buildpackInstallations.get(app.id)).toEqual([]);
+    expect(await builds.create(user, app, input(given)).ended).toMatchObject({ status: 'failed' });
+    expect(disposed).toBe(2);
+    expect(JSON.stringify(store.events.of(app.id))).not.toContain('s3cret');
+  });
+
+  test('says why nothing could be fetched', async () => {
+    const app = anApp();
+    fetchSource = () => Promise.reject(new BuildFailure('source', 'example.com answered with status 404.'));
+    const { build, ended } = builds.create(user, app, input({ source: BLOB }));
+    expect(await ended).toMatchObject({ status: 'failed', failure: 'example.com answered with status 404.' });
+    expect(await read(build.id)).toBe(' !     example.com answered with status 404.\n\n !     Push failed\n');
+  });
+
+  test('calls a build off for somebody who asks, running or waiting, but not when it is over', async () => {
+    const app = anApp();
+    next(app, untilCanceled);
+    const running = builds.create(user, app, input());
+    const waiting = builds.create(user, app, input());
+    expect(await builds.cancel(user, app, waiting.build.id)).toMatchObject({ status: 'failed' });
+    expect(await builds.cancel(user, app, running.build.id)).toMatchObject({
+      status: 'failed',
+      failure: 'The build was canceled.',
+    });
+    expect(builder.requests).toHaveLength(1);
+    await expect(builds.cancel(user, app, running.build.id)).rejects.toMatchObject({
+      id: 'invalid_params',
+      message: `Can only cancel pending builds. Build ${running.build.id} has status 'failed'.`,
+    });
+    await expect(builds.cancel(user, anApp('other'), running.build.id)).rejects.toMatchObject({
+      id: 'not_found',
+    });
+    const canceled = store.events.of(app.id).filter(({ kind }) => kind === 'build.cancel');
+    expect(canceled.map(({ actor }) => actor)).toEqual([user.email, user.email]);
+    expect(await builds.create(user, app, input()).ended).toMatchObject({ status: 'succeeded' });
+  });
+
+  test('is honest about a build that could not be called off any more', async () => {
+    const app = anApp();
+    let finish: () => void = () => undefined;
+    next(app, () => new Promise((resolve) => (finish = () => resolve(BUILT))));
+    const { build, ended } = builds.create(user, app, input());
+    const released = store.releases;
+    const insert = released.insert.bind(released);
+    let answer: Promise<unknown> | undefined;
+    released.insert = (release) => {
+      answer = builds.cancel(user, app, build.id).catch((error: unknown) => error);
+      return insert(release);
+    };
+    finish();
+    expect(await ended).toMatchObject({ status: 'succeeded' });
+    expect(await answer).toMatchObject({ id: 'conflict' });
+  });
+
+  test('whoever builds over and over does not keep others waiting', async () => {
+    const [eager, ...others] = [anApp('eager'), anApp('b'), anApp('c'), anApp('d')] as [App, App, App, App];
+    const made = [1, 2, 3].map(() => builds.create(user, eager, input()));
+    made.push(...others.map((app) => builds.create(user, app, input())));
+    await Promise.all(made.map(({ ended }) => ended));
+    const order = builder.requests.map(({ appName }) => appName);
+    expect(order.slice(0, 2)).toEqual(['eager', 'b']);
+    // Of its other two, none comes before those who have not had a turn.
+    expect(order.slice(-2)).toEqual(['eager', 'eager']);
   });
 
   test('says why a build failed and releases nothing', async () => {

@@ -9,10 +9,12 @@ import {
   KEPT_OUTPUTS,
   ORPHAN_GRACE_MS,
   planReclaim,
+  UPLOAD_TTL_MS,
   WORK_GRACE_MS,
   type AppState,
   type ReclaimState,
 } from '../../../../src/platform/reclaim/plan';
+import { SOURCE_TTL_MS } from '../../../../src/platform/sources/sources';
 
 const NOW = new Date('2025-06-01T12:00:00Z');
 const LONG_AGO = new Date('2025-01-01T00:00:00Z');
@@ -81,6 +83,7 @@ function anApp(more: Partial<AppState> = {}): AppState {
     id: APP,
     releases: [],
     slugs: [],
+    slugUploads: [],
     builds: [],
     dynoReleases: new Set(),
     building: false,
@@ -217,6 +220,37 @@ describe('planReclaim', () => {
     expect(verdicts(aState([unreleased], [archive(20)]))).toEqual(['keep: not released yet']);
     const young = app.slugs.map((slug) => (slug.id === 'slug-1' ? { ...slug, createdAt: NOW } : slug));
     expect(reasonsOf({ ...app, slugs: young })).toEqual(['keep: just built', 'keep: just built']);
+  });
+
+  test('uploads stay until they are built or released, or too old', () => {
+    const source = (ageMs: number): Stored => ({
+      kind: 'source-blob',
+      path: '/sources/1.tgz',
+      bytes: 1,
+      modifiedAt: new Date(NOW.getTime() - ageMs),
+    });
+    const upload = (ageMs: number): Stored => ({
+      kind: 'slug-upload',
+      appId: APP,
+      slugId: 'slug-7' as SlugId,
+      path: '/uploads/7.tgz',
+      bytes: 1,
+      modifiedAt: new Date(NOW.getTime() - ageMs),
+    });
+    const announced = anApp({ slugUploads: [{ ...aSlug(7), checksum: null, size: 1 }] });
+    expect(verdicts(aState([], [source(SOURCE_TTL_MS - 1), source(SOURCE_TTL_MS)]))).toEqual([
+      'keep: may still be built',
+      'remove: its URLs have expired',
+    ]);
+    expect(verdicts(aState([announced], [upload(UPLOAD_TTL_MS - 1), upload(UPLOAD_TTL_MS)]))).toEqual([
+      'keep: uploaded, and not released yet',
+      'remove: not released within 7 days',
+    ]);
+    expect(verdicts(aState([anApp()], [upload(ORPHAN_GRACE_MS - 1), upload(ORPHAN_GRACE_MS)]))).toEqual([
+      'keep: no slug has it; goes if that is so for 10 minutes',
+      'remove: no slug has it',
+    ]);
+    expect(verdicts(aState([], [upload(0)]))).toEqual(['remove: its app is gone']);
   });
 
   test('what belongs to no slug goes after a while, and not while the app is being built', () => {

@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Storage } from '../../../../src/build/storage';
 import type { App } from '../../../../src/domain/app';
-import type { AppId } from '../../../../src/domain/ids';
+import type { AppId, SlugId } from '../../../../src/domain/ids';
 import type { Slug } from '../../../../src/domain/slug';
 import { EngineError } from '../../../../src/engine/engine';
 import { APP_LABEL, ownedLabels } from '../../../../src/engine/labels';
 import { silentLogger } from '../../../../src/lib/logger';
+import { UPLOAD_TTL_MS } from '../../../../src/platform/reclaim/plan';
 import { nameOf, Reclaim, type ReclaimReport } from '../../../../src/platform/reclaim/reclaim';
 import { DynoWorld, INSTALLATION } from '../../../support/dyno-world';
 
@@ -35,6 +36,8 @@ describe('Reclaim', () => {
         outputDir: path.join(directory, 'output'),
         workDir: path.join(directory, 'work'),
         buildpackCacheDir: path.join(directory, 'buildpacks'),
+        sourcesDir: path.join(directory, 'sources'),
+        uploadsDir: path.join(directory, 'uploads'),
       }),
       builds: {
         isBuilding: (appId) => building.has(appId),
@@ -133,6 +136,25 @@ describe('Reclaim', () => {
       reason: 'v7 is the current release',
     });
     expect(await imagesLeft()).toContain(made[1]!.image);
+  });
+
+  test('an uploaded slug that nobody has released can be released no more once it is gone', async () => {
+    const now = world.clock.now();
+    const upload = { ...(await deploy()), id: 'upload' as SlugId, checksum: null, size: 7, updatedAt: now };
+    const other = { ...upload, id: 'other' as SlugId };
+    const fileOf = (id: string): string => path.join(directory, 'uploads', app.id, `${id}.tgz`);
+    mkdirSync(path.dirname(fileOf('x')), { recursive: true });
+    for (const { id } of [upload, other]) {
+      const { uploaded: _uploaded, copiedFrom: _copiedFrom, image: _image, ...row } = { ...upload, id };
+      world.store.slugUploads.insert(row);
+      writeFileSync(fileOf(id), 'archive');
+    }
+    const old = new Date(now.getTime() - UPLOAD_TTL_MS);
+    utimesSync(fileOf('upload'), old, old);
+    utimesSync(fileOf('other'), now, now);
+    expect(what(await reclaim.run(), 'removed')).toEqual(['upload.tgz']);
+    expect(world.store.slugUploads.of(app.id).map(({ id }) => id)).toEqual(['other']);
+    expect([existsSync(fileOf('upload')), existsSync(fileOf('other'))]).toEqual([false, true]);
   });
 
   test('what the engine says is in use stays, and the rest goes nevertheless', async () => {
