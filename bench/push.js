@@ -16,6 +16,8 @@ const PUSHES = 5;
 const APP = 'bench';
 /** Of a push to an answering app, without what the buildpack itself does. */
 const AIM_MS = 3000;
+/** The same of an app's second push. */
+const SECOND_AIM_MS = 2000;
 
 async function main() {
   const loadBefore = os.loadavg();
@@ -24,12 +26,14 @@ async function main() {
     await bench.start();
     const baseline = await bench.measureEngine();
     const pushes = [];
+    let first;
     // The first one makes the app's repository, cache and first release.
     for (let number = 0; number <= PUSHES; number += 1) {
       const phases = await bench.push(number);
-      if (number > 0) pushes.push(phases);
+      if (number === 0) first = phases;
+      else pushes.push(phases);
     }
-    report(pushes, baseline, loadBefore);
+    report(first, pushes, baseline, loadBefore);
   } finally {
     await bench.remove();
   }
@@ -142,24 +146,31 @@ class Pushes extends Installation {
   }
 }
 
-function report(pushes, baseline, loadBefore) {
+function report(first, pushes, baseline, loadBefore) {
   const phases = Object.keys(pushes[0]);
   const cell = (value) => String(Math.round(value)).padStart(7);
   const row = (name, values) => console.log(`${name.padEnd(14)}${values.join('')}`);
-  console.log(`Milliseconds of ${pushes.length} pushes of examples/hello-node, after one to warm up\n`);
-  row('', [...pushes.map((_, index) => `#${index + 1}`.padStart(7)), '    p50']);
+  console.log(`Milliseconds of ${pushes.length} pushes of examples/hello-node, after the app's first\n`);
+  row('', ['  first', ...pushes.map((_, index) => `#${index + 1}`.padStart(7)), '    p50']);
   for (const phase of phases) {
     if (phase === 'total') console.log('');
     const values = pushes.map((push) => push[phase]);
-    row(phase, [...values.map(cell), cell(median(values))]);
+    row(phase, [first[phase], ...values, median(values)].map(cell));
   }
   const ours = median(pushes.map((push) => push['but compile']));
   const start = median(pushes.map((push) => push['dyno up']));
   console.log(`
-Everything but the buildpack's own compile: ${Math.round(ours)} ms, the aim is ${AIM_MS} ms: ${ours <= AIM_MS ? 'met' : 'MISSED'}
+Everything but the buildpack's own compile:
+  first push ${verdict(first['but compile'], AIM_MS)}
+  second push ${verdict(pushes[0]['but compile'], SECOND_AIM_MS)}
+  p50 of those after the first ${verdict(ours, SECOND_AIM_MS)}
 docker create + start of the run image, by the command line: ${Math.round(baseline)} ms
   a dyno's start takes ${(start / baseline).toFixed(1)} times that, everything but the compile ${(ours / baseline).toFixed(1)} times
 ${describeLoad(loadBefore)}`);
+}
+
+function verdict(ms, aimMs) {
+  return `${Math.round(ms)} ms, the aim is ${aimMs} ms: ${ms <= aimMs ? 'met' : 'MISSED'}`;
 }
 
 function visit(port) {

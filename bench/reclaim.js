@@ -25,6 +25,7 @@ const KEPT_SLUGS = 10;
 /** An image is left alone for so long after its build, and a run comes so long after a deploy (platform/reclaim). */
 const YOUNG_MS = 30_000 + 2_000;
 const MB = 1_000_000;
+const CURVE_COLUMNS = 40;
 
 class Deploys extends Installation {
   constructor() {
@@ -127,11 +128,24 @@ function print(label, now, base, perDeploy, deploys = label) {
     now.archives,
     megabytes(now.archiveBytes),
     megabytes(perDeploy * deploys),
+    bar(imageBytes, now.archiveBytes, perDeploy, deploys),
   );
 }
 
+/** As a curve: `#` is what images and archives take, `.` what keeping all would take. */
+function bar(imageBytes, archiveBytes, perDeploy, deploys) {
+  const full = perDeploy * DEPLOYS;
+  const column = (bytes) => Math.min(CURVE_COLUMNS, Math.round((bytes / full) * CURVE_COLUMNS));
+  const kept = (imageBytes ?? 0) + archiveBytes;
+  const taken = '#'.repeat(Math.max(0, column(kept)));
+  return taken.padEnd(column(perDeploy * deploys), '.');
+}
+
 function row(...cells) {
-  console.log(cells.map((cell, index) => String(cell).padStart(index === 5 ? 14 : 9)).join(' '));
+  const shown = cells.map((cell, index) =>
+    index === 6 ? cell : String(cell).padStart(index === 5 ? 14 : 9),
+  );
+  console.log(shown.join(' '));
 }
 
 function megabytes(bytes) {

@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, Option } from 'commander';
-import { ApiClientError, createApiClient, type ApiClient } from './cli/api-client';
+import { ApiClientError, createApiClient, type ApiClient, type ContainerApiClient } from './cli/api-client';
 import type { BenchArguments } from './cli/bench/options';
+import type { BuildArguments } from './cli/build-options';
 import {
   clientEnvironment,
   formatForShell,
@@ -11,9 +12,10 @@ import {
   type ClientSettings,
   type Shell,
 } from './cli/client-environment';
+import type { ContainerPushOptions } from './cli/container-push';
 import { collectGarbage } from './cli/gc';
 import { answerCredentialRequest } from './cli/git-credentials';
-import { CommandError, printLines, printTable, readStandardInput, warn } from './cli/terminal';
+import { CommandError, printLines, printTable, readStandardInput, warn, writeOutput } from './cli/terminal';
 import { idle, sleepSettings, wake, type SleepOptions } from './cli/sleep';
 import { describeApp, describeApps } from './cli/status';
 import { ConfigError, describeSettings, loadConfig, processEnvironment, type Config } from './daemon/config';
@@ -95,6 +97,21 @@ function buildProgram(): Command {
     .action(async (options: { dryRun?: boolean }) => gc(options.dryRun === true));
 
   program
+    .command('container:push <app> [words...]')
+    .usage('[options] <app> [process types...] [folder]')
+    .description('build Dockerfiles for an app on the container stack, and release the images')
+    .option(
+      '-R, --recursive',
+      'Dockerfile.<process type> in the folder and below, each built in its own folder',
+    )
+    .option('-f, --file <path>', 'the Dockerfile, from the folder')
+    .option('--arg <name=value>', 'a build argument; may be given more than once', collect)
+    .option('--context-path <folder>', 'the context, instead of the folder')
+    .action(async (app: string, words: string[], options: ContainerPushOptions) =>
+      containerPush(app, words, options),
+    );
+
+  program
     .command('doctor')
     .description('check every precondition, and say what to do')
     .action(async () => doctor());
@@ -120,6 +137,26 @@ function buildProgram(): Command {
     .option('--any-host', 'also what is no app of this installation, on this machine')
     .option('--json', 'the result as JSON')
     .action(async (url: string, given: BenchArguments) => bench(url, given));
+
+  program
+    .command('build <folder>')
+    .description(
+      'build a folder to an image, with no app and no daemon; .gitignore does not count, .slugignore does',
+    )
+    .option(
+      '-b, --buildpack <name>',
+      'name, URL or folder; may be given more than once; else detected',
+      collect,
+    )
+    .option('-e, --env <key=value>', 'config var of the build, not kept in the image', collect)
+    .option('--env-file <file>', 'config vars of the build, a KEY=VALUE per line')
+    .option('-t, --tag <reference>', 'of the image (dynodock/build:<name of the folder>)')
+    .option('-s, --stack <name>', 'heroku-24, or heroku-22')
+    .option(
+      '--test',
+      'run the tests (bin/test-compile and bin/test) in place of a build; exits with their status',
+    )
+    .action(async (folder: string, given: BuildArguments) => build(folder, given));
 
   program
     .command('images')
@@ -218,7 +255,7 @@ async function status(app?: string): Promise<void> {
 }
 
 /** The running daemon of the settings' data folder. */
-async function daemon(): Promise<{ api: ApiClient; instance: Instance; paths: Paths }> {
+async function daemon(): Promise<{ api: ApiClient & ContainerApiClient; instance: Instance; paths: Paths }> {
   const { paths } = open();
   const instance = await findInstance(paths);
   if (instance === undefined)
@@ -231,6 +268,25 @@ async function gc(dryRun: boolean): Promise<void> {
   printTable(rows);
   if (rows.length > 0) printLines('');
   printLines(...summary);
+}
+
+async function containerPush(app: string, words: string[], options: ContainerPushOptions): Promise<void> {
+  const [{ pushContainers }, { silentLogger }] = await Promise.all([
+    import('./cli/container-push.js'),
+    import('./lib/logger.js'),
+  ]);
+  const calledOff = new AbortController();
+  const forget = onEndSignal(silentLogger, () => calledOff.abort());
+  try {
+    const { api } = await daemon();
+    const write = (text: string): void => void process.stdout.write(text);
+    await pushContainers({ api, cwd: process.cwd(), write, signal: calledOff.signal }, app, words, options);
+  } catch (error) {
+    if (!calledOff.signal.aborted) throw error;
+    throw new CommandError('Called off; nothing was released.');
+  } finally {
+    forget();
+  }
 }
 
 async function doctor(): Promise<void> {
@@ -293,6 +349,34 @@ async function bench(url: string, given: BenchArguments): Promise<void> {
       tell: warn,
       signal: calledOff.signal,
     });
+  } finally {
+    forget();
+  }
+}
+
+async function build(folder: string, given: BuildArguments): Promise<void> {
+  const [{ buildFolder }, { readBuildOptions }, { createLogger }] = await Promise.all([
+    import('./daemon/folder-build.js'),
+    import('./cli/build-options.js'),
+    import('./lib/logger.js'),
+  ]);
+  const options = readBuildOptions(folder, given, process.cwd());
+  const { config, paths } = open();
+  const logger = createLogger({ level: 'error' });
+  const calledOff = new AbortController();
+  const forget = onEndSignal(logger, () => calledOff.abort());
+  try {
+    const { exitCode, lines } = await buildFolder(options, {
+      config,
+      paths,
+      packageDir: PACKAGE_DIR,
+      logger,
+      print: writeOutput,
+      tell: (line) => warn(line),
+      signal: calledOff.signal,
+    });
+    printLines('', ...lines);
+    process.exitCode = exitCode;
   } finally {
     forget();
   }

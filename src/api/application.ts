@@ -16,6 +16,7 @@ import { buildpackInstallationRoutes } from './routes/buildpack-installations';
 import { buildpackRegistryRoutes } from './routes/buildpack-registry';
 import { collaboratorRoutes } from './routes/collaborators';
 import { configVarRoutes } from './routes/config-vars';
+import { containerImageRoutes } from './routes/container-images';
 import { domainRoutes } from './routes/domains';
 import { dynoSizeRoutes } from './routes/dyno-sizes';
 import { dynoRoutes } from './routes/dynos';
@@ -68,6 +69,8 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(requireAccount(services.account));
   app.use(limitRate(limit));
   app.use(requireVersion3);
+  // Before the parser: its body is a stream.
+  app.use(containerImageRoutes(services, { stopping, logger }));
   // Any content type: nothing but JSON is understood, so there is nothing to choose between.
   app.use(express.json({ limit: MAX_BODY, type: () => true }));
 

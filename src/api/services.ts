@@ -6,6 +6,7 @@ import type { BlobUrls } from '../platform/blobs/blob-urls';
 import type { BuildpackInstallations } from '../platform/buildpack-installations/buildpack-installations';
 import type { Builds } from '../platform/builds/builds';
 import type { ConfigVarsService } from '../platform/config-vars/config-vars';
+import type { ContainerReleases } from '../platform/container-releases/container-releases';
 import type { Domains } from '../platform/domains/domains';
 import type { DynoHours } from '../platform/dyno-hours/dyno-hours';
 import type { Dynos } from '../platform/dynos/dynos';
@@ -29,6 +30,7 @@ export interface ApiServices {
   builds: Pick<Builds, 'list' | 'find' | 'outputStream' | 'create' | 'cancel' | 'purgeCache'>;
   buildpackInstallations: BuildpackInstallations;
   configVars: ConfigVarsService;
+  containerReleases: Pick<ContainerReleases, 'update' | 'build'>;
   domains: Domains;
   dynoHours: DynoHours;
   dynos: Dynos;

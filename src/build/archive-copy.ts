@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { extract, type Pack } from 'tar-stream';
 import { formatSize } from './output';
-import { DYNO_UID } from './source';
+import { DYNO_UID } from './tar-entry';
 
 /** Something in an archive that nobody should unpack. */
 export class ArchiveError extends Error {

@@ -7,7 +7,7 @@ import type { Logger } from '../lib/logger';
 import { buildDirName, shortHash, TOOLS } from './build-files';
 import type { RunnerMode } from './buildpack-choice';
 import type { BuildRequest, TestRequest } from './build-request';
-import { DYNO_UID } from './source';
+import { DYNO_UID } from './tar-entry';
 
 export interface BuildContainersOptions {
   engine: ContainerEngine;

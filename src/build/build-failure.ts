@@ -1,3 +1,4 @@
+import { DEFAULT_STACK } from '../domain/stack';
 import { complaint } from './output';
 
 export type BuildFailureKind =
@@ -15,6 +16,8 @@ export type BuildFailureKind =
   | 'disk'
   | 'engine'
   | 'container'
+  | 'manifest'
+  | 'dockerfile'
   | 'not_supported';
 
 /** Why a build came to nothing, in words for the one who pushed. */
@@ -84,4 +87,34 @@ export function engineWentAway(cause: unknown): BuildFailure {
     ],
     { cause },
   );
+}
+
+/** Texts of Heroku's build system for the container stack, as seen in transcripts of pushes. */
+export function manifestMissing(): BuildFailure {
+  const message = 'Your app does not include a heroku.yml build manifest.';
+  return new BuildFailure('manifest', message, [
+    '',
+    `=!= ${message} To deploy your app, either create a heroku.yml: https://devcenter.heroku.com/articles/build-docker-images-heroku-yml`,
+    `Or change your stack by running: 'heroku stack:set ${DEFAULT_STACK}'`,
+  ]);
+}
+
+export function manifestInvalid(reason: string, cause: unknown): BuildFailure {
+  return containerBuildFailed(
+    'manifest',
+    `heroku.yml is not valid: ${reason}`,
+    [`=!= heroku.yml: ${reason}`],
+    cause,
+  );
+}
+
+/** `detail` is what went wrong, in lines. */
+export function containerBuildFailed(
+  kind: 'manifest' | 'dockerfile' | 'memory',
+  message: string,
+  detail: readonly string[],
+  cause?: unknown,
+): BuildFailure {
+  const lines = ['', '=!= Build failed due to an error:', '', ...detail];
+  return new BuildFailure(kind, message, lines, { cause });
 }

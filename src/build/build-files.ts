@@ -7,7 +7,8 @@ import type { BuildRequest, TestRequest } from './build-request';
 import { ArchiveError, type UnpackBudget } from './archive-copy';
 import { unusableBuildpack } from './build-failure';
 import { appendBuildpack, type PinnedBuildpack } from './pinned-buildpack';
-import { appendEntry, appendSource, DYNO_UID } from './source';
+import { appendSource } from './source';
+import { appendEntry, DYNO_UID } from './tar-entry';
 
 const RUNNER_PATH = path.join(__dirname, 'runner.sh');
 /** Below /tmp of the build container. */
@@ -15,7 +16,8 @@ export const TOOLS = 'dynodock';
 
 /**
  * Sources, buildpacks, config vars and the runner go into a build container in one transfer; `send` takes the tar to
- * its /tmp. Answers warnings for the client.
+ * its root: Docker refuses symbolic links that leave the folder which a tar is unpacked in, and an app may well have
+ * some. Answers warnings for the client.
  */
 export async function putBuildFiles(
   send: (tar: Readable) => Promise<void>,
@@ -52,20 +54,21 @@ async function fillArchive(
   signal: AbortSignal,
 ): Promise<string[]> {
   const owner = { uid: DYNO_UID, gid: DYNO_UID };
-  const buildDir = buildDirName(request);
+  const buildDir = `tmp/${buildDirName(request)}`;
+  const tools = `tmp/${TOOLS}`;
   await appendEntry(pack, { name: `${buildDir}/`, type: 'directory', mode: 0o755, ...owner });
   const source = await appendSource(pack, buildDir, request.source, signal);
-  for (const folder of [TOOLS, `${TOOLS}/env`, `${TOOLS}/buildpacks.d`]) {
+  for (const folder of [tools, `${tools}/env`, `${tools}/buildpacks.d`]) {
     await appendEntry(pack, { name: `${folder}/`, type: 'directory', mode: 0o755, ...owner });
   }
-  await appendEntry(pack, { name: `${TOOLS}/runner.sh`, mode: 0o755, ...owner }, await readFile(RUNNER_PATH));
+  await appendEntry(pack, { name: `${tools}/runner.sh`, mode: 0o755, ...owner }, await readFile(RUNNER_PATH));
   for (const [name, value] of Object.entries(request.configVars)) {
-    await appendEntry(pack, { name: `${TOOLS}/env/${name}`, mode: 0o600, ...owner }, value);
+    await appendEntry(pack, { name: `${tools}/env/${name}`, mode: 0o600, ...owner }, value);
   }
   const list = buildpacks.map(({ name }) => `${name}\n`).join('');
-  await appendEntry(pack, { name: `${TOOLS}/buildpacks`, mode: 0o600, ...owner }, list);
+  await appendEntry(pack, { name: `${tools}/buildpacks`, mode: 0o600, ...owner }, list);
   for (const [index, buildpack] of buildpacks.entries()) {
-    const folder = `${TOOLS}/buildpacks.d/${index + 1}`;
+    const folder = `${tools}/buildpacks.d/${index + 1}`;
     await appendBuildpack(pack, folder, buildpack, newBudget(), signal).catch((cause: unknown) => {
       signal.throwIfAborted();
       throw unusableBuildpack(

@@ -1,6 +1,7 @@
 import type { ConfigVars } from '../domain/config-vars';
 import type { AppId, BuildId, SlugId } from '../domain/ids';
 import type { ProcessTypes } from '../domain/procfile';
+import type { ProcessImages } from '../domain/slug';
 import type { StackName } from '../domain/stack';
 import type { Source } from './source';
 
@@ -49,9 +50,12 @@ export interface BuiltSlug {
   checksum: string;
   /** Bytes of it. */
   size: number;
+  /** Nothing is there where images are all that was built. */
   archivePath: string;
   /** Reference of the run image plus this slug. */
   image: string;
+  /** Of the container stack: what each process type runs. */
+  images?: ProcessImages;
   processTypes: ProcessTypes;
   buildpackProvidedDescription: string;
   /** What ran, in order. */

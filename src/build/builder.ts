@@ -17,6 +17,8 @@ import { chooseBuildpacks, type BuildpackChoice } from './buildpack-choice';
 import { bundledBuildpacks } from './buildpacks';
 import { assertDiskSpace } from './disk-space';
 import { watchContainer } from './heartbeat';
+import { ContainerBuilder } from './container-builder';
+import { ContainerImages } from './container-images';
 import { complaint, detail, formatSize, heading, LineOutput, type BuildOutput } from './output';
 import { OutputPump } from './output-pump';
 import { discoverProcessTypes, parseReleaseInfo } from './process-types';
@@ -24,6 +26,8 @@ import { ResultReader, type RunnerFailure, type RunnerSlug, type RunnerTest } fr
 import { explainFailure } from './runner-failure';
 import { discardSlug, keepSlug, PARTIAL_SUFFIX, writeSlug, type SlugArchive, type SlugTarget } from './slug';
 import { SlugImages } from './slug-images';
+import { fetchSubmodules } from './push-submodules';
+import type { Source } from './source';
 
 export interface BuilderOptions {
   engine: ContainerEngine;
@@ -45,6 +49,8 @@ export interface BuilderOptions {
   network: string;
   /** The host's bundle of trusted authorities, on the engine's host; mounted over the image's. */
   caBundlePath?: string;
+  /** Proxy settings for builds of Dockerfiles. */
+  buildEnv?: Readonly<Record<string, string>>;
   clock: Clock;
   logger: Logger;
   limits: BuildLimits;
@@ -77,6 +83,9 @@ const DEFAULTS = {
  */
 export class Builder {
   readonly slugImages: SlugImages;
+  /** For apps on the container stack. */
+  readonly containerImages: ContainerImages;
+  readonly containerBuilder: ContainerBuilder;
   readonly #containers: BuildContainers;
   readonly #buildpackCache: BuildpackCache;
   readonly #options: BuilderOptions;
@@ -92,6 +101,13 @@ export class Builder {
       clock: options.clock,
     });
     this.#limits = { ...DEFAULTS, ...options.limits };
+    this.containerImages = new ContainerImages(options);
+    this.containerBuilder = new ContainerBuilder({
+      ...options,
+      images: this.containerImages,
+      memoryBytes: this.#limits.memoryBytes,
+      newSourcePath: () => this.slugImages.newLayerPath(),
+    });
   }
 
   /** Rejects with BuildFailure for what the client should read, with anything else for a bug. */
@@ -157,9 +173,12 @@ export class Builder {
   async removeApp(appId: AppId): Promise<void> {
     const { engine, installationId, slugsDir } = this.#options;
     await this.purgeCache(appId);
-    const images = await engine.listImages(ownedLabels(installationId, 'slug', { [APP_LABEL]: appId }));
-    for (const reference of images.flatMap(({ references }) => references))
-      await engine.removeImage(reference);
+    for (const role of ['slug', 'layers'] as const) {
+      const images = await engine.listImages(ownedLabels(installationId, role, { [APP_LABEL]: appId }));
+      for (const { id, references } of images) {
+        for (const name of references.length === 0 ? [id] : references) await engine.removeImage(name);
+      }
+    }
     await rm(path.join(slugsDir, appId), { recursive: true, force: true });
   }
 
@@ -194,7 +213,12 @@ export class Builder {
   ): Promise<BuiltSlug | TestedSource> {
     const { engine, clock } = this.#options;
     if (request.stack === 'container') {
-      throw new BuildFailure('not_supported', 'Builds for the container stack are not supported yet.');
+      if (request.mode === 'test') {
+        throw new BuildFailure('not_supported', 'Tests of apps on the container stack are not supported.');
+      }
+      await this.#assertDiskSpace();
+      const built = await this.containerBuilder.build(request, output, signal);
+      return { ...built, archivePath: this.slugImages.archivePath(request.appId, request.slugId) };
     }
     await output.lines(heading(`Building on the ${stackTitle(request.stack)} stack`));
     const { previousStack } = request;
@@ -203,6 +227,7 @@ export class Builder {
     }
     const choice = await this.#chooseBuildpacks(request, output, signal);
     await this.#assertDiskSpace();
+    const source = await this.#withSubmodules(request.source, output, signal);
     // One that still runs would share the cache with this build.
     await this.#containers.removeLeftovers();
     const startedAt = clock.now().getTime();
@@ -223,13 +248,13 @@ export class Builder {
       await mkdir(path.dirname(target.archivePath), { recursive: true });
       const created = await this.#containers.create(request, choice.mode);
       id = created;
-      const send = (tar: Readable): Promise<void> => engine.putArchive(created, '/tmp', tar);
+      const send = (tar: Readable): Promise<void> => engine.putArchive(created, '/', tar);
       attachment = await engine.attach(id, { stdin: false });
       signal.throwIfAborted();
       const createdAt = clock.now().getTime();
       const warnings = await putBuildFiles(
         send,
-        request,
+        { ...request, source },
         choice.buildpacks,
         () => this.#buildpackCache.newBudget(),
         signal,
@@ -249,13 +274,14 @@ export class Builder {
       // Follows from there being a slug.
       if (request.mode === 'test') throw new RangeError('tests gave a slug');
       const archivedAt = clock.now().getTime();
-      const { checksum } = compiled.archive;
-      const image = await this.slugImages.make({ ...request, checksum }, target.layerPath);
+      const { checksum, size, layer } = compiled.archive;
+      const image = await this.slugImages.make({ ...request, checksum }, target.layerPath, layer);
       signal.throwIfAborted();
       await keepSlug(target);
-      await output.lines(detail(`Done: ${formatSize(compiled.archive.size)}`));
+      await output.lines(detail(`Done: ${formatSize(size)}`));
       return {
-        ...compiled.archive,
+        checksum,
+        size,
         archivePath: target.archivePath,
         image,
         processTypes: compiled.processTypes,
@@ -291,6 +317,15 @@ export class Builder {
       allowLocal: this.#options.allowLocalBuildpacks ?? true,
     };
     return chooseBuildpacks(request, catalog, this.#buildpackCache, output, signal);
+  }
+
+  async #withSubmodules(source: Source, output: LineOutput, signal: AbortSignal): Promise<Source> {
+    if (source.kind !== 'git') return source;
+    const { authoritiesFile, clock } = this.#options;
+    return {
+      ...source,
+      submodules: await fetchSubmodules(source, { authoritiesFile, clock }, output, signal),
+    };
   }
 
   async #assertDiskSpace(): Promise<void> {

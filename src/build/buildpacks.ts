@@ -13,7 +13,10 @@ export type BuildpackSource =
   | { kind: 'git'; name: string; url: string; ref: string; credentials?: string }
   | { kind: 'archive'; name: string; url: string; credentials?: string };
 
-/** The order in which Heroku tries its own ones on an app without buildpack (Dev Center "Buildpacks"). */
+/**
+ * The order in which Heroku tries its own ones on an app without buildpack (Dev Center "Buildpacks"), and then static
+ * pages, before what takes any app with a Procfile.
+ */
 const DETECT_ORDER = [
   'ruby',
   'nodejs',
@@ -25,6 +28,7 @@ const DETECT_ORDER = [
   'php',
   'go',
   'dotnet',
+  'static',
 ];
 
 export interface BuildpackCatalog {

@@ -11,6 +11,7 @@ import type { UnpackBudget } from './archive-copy';
 import { ArchiveError, copyArchive } from './archive-copy';
 import { BuildpackFetchError } from './buildpack-fetch-error';
 import { GitRemote, type FetchLimits, type GitRemoteOptions, type Wanted } from './git-remote';
+import { listSubmodules, resolveSubmoduleUrl } from './git-submodules';
 
 const LOCAL_TIMEOUT_MS = 60_000;
 /** More is no buildpack but an attempt to keep us busy. */
@@ -78,22 +79,23 @@ async function addRepository(
   await writeFile(path.join(directory, 'info', 'attributes'), '* -export-ignore -export-subst\n');
   const commit = await remote.fetch(directory, wanted, options.limits);
   await addFiles(job, directory, commit, folder);
-  for (const module of await submodulesOf(directory, commit, options.signal)) {
+  for (const module of await listSubmodules(directory, commit, {}, options.signal)) {
     job.submodules += 1;
     if (job.submodules > MAX_SUBMODULES || depth >= MAX_SUBMODULE_DEPTH) {
       throw new BuildpackFetchError('unusable', remote.host, 'it has too many submodules');
     }
-    const url = submoduleUrl(remote.url, module.url);
-    if (url === undefined) {
+    const resolved = resolveSubmoduleUrl(module.url, remote.url);
+    if (resolved === undefined) {
       throw new BuildpackFetchError(
         'unusable',
         remote.host,
         `its submodule ${module.path} has no URL that is fetched`,
       );
     }
-    const sameHost = url.origin === new URL(remote.url).origin;
+    const { url } = resolved;
+    const sameHost = new URL(url).origin === new URL(remote.url).origin;
     const { credentials, ...rest } = options;
-    const inner = new GitRemote({ ...rest, url: url.href, ...(sameHost ? { credentials } : {}) });
+    const inner = new GitRemote({ ...rest, url, ...(sameHost ? { credentials } : {}) });
     await addRepository(job, inner, { name: module.commit }, `${folder}/${module.path}`, depth + 1);
   }
   return commit;
@@ -120,54 +122,6 @@ async function addFiles(job: Job, directory: string, commit: string, folder: str
   } finally {
     end();
   }
-}
-
-interface Submodule {
-  path: string;
-  url: string;
-  commit: string;
-}
-
-/** Those that .gitmodules names and the tree has (gitmodules(5)). */
-async function submodulesOf(directory: string, commit: string, signal: AbortSignal): Promise<Submodule[]> {
-  const tree = await git(directory, ['ls-tree', '-r', '-z', commit], signal);
-  const commits = new Map<string, string>();
-  for (const line of tree.split('\0')) {
-    const match = /^160000 commit ([0-9a-f]+)\t(.*)$/s.exec(line);
-    if (match !== null) commits.set(match[2] ?? '', match[1] ?? '');
-  }
-  if (commits.size === 0 || !/(?:^|\0)100\d{3} blob [0-9a-f]+\t\.gitmodules\0/.test(tree)) return [];
-  const listed = await git(
-    directory,
-    ['config', '--blob', `${commit}:.gitmodules`, '--null', '--list'],
-    signal,
-  );
-  const modules = new Map<string, { path?: string; url?: string }>();
-  for (const entry of listed.split('\0')) {
-    const match = /^submodule\.(.*)\.(path|url)\n(.*)$/s.exec(entry);
-    if (match === null) continue;
-    const [, name = '', key, value = ''] = match;
-    modules.set(name, { ...modules.get(name), [key as 'path' | 'url']: value });
-  }
-  return [...modules.values()].flatMap((module) => {
-    const wanted = commits.get(module.path ?? '');
-    const isOutside = module.path?.split('/').includes('..') ?? true;
-    return isOutside || module.path === undefined || module.url === undefined || wanted === undefined
-      ? []
-      : [{ path: module.path, url: module.url, commit: wanted }];
-  });
-}
-
-/** Relative ones are relative to the repository that names them. A folder of this machine is none of its business. */
-function submoduleUrl(parent: string, text: string): URL | undefined {
-  const base = parent.endsWith('/') ? parent : `${parent}/`;
-  const url = /^\.\.?\//.test(text) ? new URL(text, base) : URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined) return undefined;
-  const isLocal = url.protocol === 'file:' && new URL(parent).protocol === 'file:';
-  if (!isLocal && !['http:', 'https:', 'git:'].includes(url.protocol)) return undefined;
-  url.username = '';
-  url.password = '';
-  return url;
 }
 
 async function git(directory: string, args: string[], signal: AbortSignal): Promise<string> {

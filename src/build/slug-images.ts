@@ -49,7 +49,11 @@ export class SlugImages {
   }
 
   /** Equal slugs on equal stacks are one image. Answers its reference. */
-  async make(slug: Pick<Slug, 'appId' | 'stack' | 'checksum'>, layerTarPath: string): Promise<string> {
+  async make(
+    slug: Pick<Slug, 'appId' | 'stack' | 'checksum'>,
+    layerTarPath: string,
+    layer?: { diffId: string; sizeBytes: number },
+  ): Promise<string> {
     const { engine, installationId, imagesFor } = this.#options;
     const base = imagesFor(slug.stack).run;
     const reference = referenceOf(slug, base);
@@ -58,6 +62,7 @@ export class SlugImages {
       base,
       reference,
       layerTarPath,
+      ...(layer === undefined ? {} : { layer }),
       config: { labels: ownedLabels(installationId, 'slug', { [APP_LABEL]: slug.appId }) },
       createdAt: await timeOf(layerTarPath),
     });

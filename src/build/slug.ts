@@ -2,15 +2,17 @@ import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
 import { slugTooLarge } from './build-failure';
 import { formatSize } from './output';
+import { parallelGzip, toBlocks } from './parallel-gzip';
 
 export interface SlugArchive {
   /** `SHA256:<hex>` of the gzipped archive. */
   checksum: string;
   /** Bytes of it. */
   size: number;
+  /** Of the plain tar: what the image's layer is known by. */
+  layer: { diffId: string; sizeBytes: number };
 }
 
 export interface SlugTarget {
@@ -20,9 +22,6 @@ export interface SlugTarget {
   layerPath: string;
   maxBytes: number;
 }
-
-/** Fast rather than small: the archive stays on this machine. */
-const GZIP_LEVEL = 1;
 
 /**
  * Writes a slug's tar as it comes, once compressed (under a temporary name until `keepSlug`) and once plain. Throws
@@ -35,18 +34,24 @@ export async function writeSlug(
 ): Promise<SlugArchive> {
   const partial = partialPath(target.archivePath);
   const hash = createHash('sha256');
+  const layerHash = createHash('sha256');
   let size = 0;
+  let layerBytes = 0;
   const layer = await open(target.layerPath, 'w', 0o600);
   try {
     await pipeline(
-      tar,
-      async function* (chunks: AsyncIterable<Uint8Array>) {
-        for await (const chunk of chunks) {
-          if (size <= target.maxBytes) await layer.writeFile(chunk);
-          yield chunk;
+      toBlocks(tar),
+      async function* (blocks: AsyncIterable<Uint8Array>) {
+        for await (const block of blocks) {
+          if (size <= target.maxBytes) await layer.writeFile(block);
+          layerHash.update(block);
+          layerBytes += block.length;
+          yield block;
         }
       },
-      createGzip({ level: GZIP_LEVEL }),
+      async function* (blocks: AsyncIterable<Uint8Array>) {
+        yield* parallelGzip(blocks);
+      },
       async function* (chunks: AsyncIterable<Uint8Array>) {
         for await (const chunk of chunks) {
           size += chunk.length;
@@ -66,7 +71,11 @@ export async function writeSlug(
   } finally {
     await layer.close();
   }
-  return { checksum: `SHA256:${hash.digest('hex')}`, size };
+  return {
+    checksum: `SHA256:${hash.digest('hex')}`,
+    size,
+    layer: { diffId: `sha256:${layerHash.digest('hex')}`, sizeBytes: layerBytes },
+  };
 }
 
 export async function keepSlug(target: SlugTarget): Promise<void> {

@@ -36,7 +36,7 @@ export interface SourceFetcherOptions {
 export interface FetchedSource {
   source: ArchiveSource;
   /** It is needed no more. */
-  dispose(): Promise<void>;
+  dispose: () => Promise<void>;
 }
 
 const DEFAULTS = {

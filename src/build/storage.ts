@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Dirent } from 'node:fs';
 import { lstat, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -28,6 +29,16 @@ export interface StorageOptions {
   uploadsDir: string;
 }
 
+const FOLDER_BUILDS = '-folders';
+
+/**
+ * In place of an installation's id on what `dynodock build` makes, which no daemon looks after. It keeps nothing from
+ * being removed either: an image that a build wants is made again.
+ */
+export function folderBuildsId(dataDir: string): string {
+  return `${createHash('sha256').update(dataDir).digest('hex').slice(0, 8)}${FOLDER_BUILDS}`;
+}
+
 interface StoredImage {
   id: string;
   references: readonly string[];
@@ -43,6 +54,8 @@ interface StoredFile {
 /** Something that a build has left on the disk, here or at the engine. */
 export type Stored =
   | ({ kind: 'slug-image'; appId: AppId } & StoredImage)
+  /** Stages of Dockerfiles that no image of a release is made of. */
+  | ({ kind: 'build-layers'; appId: AppId; createdAt: Date } & StoredImage)
   /** Of every installation on the engine: the run and build images, their base, and the daemon's own. */
   | ({ kind: 'stack-image'; createdAt: Date } & StoredImage)
   | { kind: 'build-cache'; appId: AppId; name: string; bytes: number | null }
@@ -79,6 +92,7 @@ export class Storage {
     const usage = appId === undefined ? await this.#diskUsage() : undefined;
     const things: Stored[] = [
       ...(await this.#slugImages(usage, appId)),
+      ...(await this.#layers(usage, appId)),
       ...(await filesOfApps(slugsDir, appId)).map(({ app, name, ...file }) => ({
         kind: 'slug-archive' as const,
         appId: app,
@@ -123,6 +137,7 @@ export class Storage {
     const { engine } = this.#options;
     switch (thing.kind) {
       case 'slug-image':
+      case 'build-layers':
       case 'stack-image':
         for (const name of thing.references.length === 0 ? [thing.id] : thing.references) {
           await engine.removeImage(name);
@@ -184,6 +199,17 @@ export class Storage {
     }));
   }
 
+  async #layers(usage: DiskUsage | undefined, appId: AppId | undefined): Promise<Stored[]> {
+    const { engine, installationId } = this.#options;
+    const labels = ownedLabels(installationId, 'layers', appId === undefined ? {} : { [APP_LABEL]: appId });
+    return (await engine.listImages(labels)).map((image) => ({
+      kind: 'build-layers',
+      appId: (image.labels[APP_LABEL] ?? '') as AppId,
+      createdAt: image.createdAt,
+      ...toStored(image, usage),
+    }));
+  }
+
   async #stackImages(usage: DiskUsage | undefined): Promise<Stored[]> {
     const images = await this.#options.engine.listImages({ [ROLE_LABEL]: 'stack' satisfies Role });
     return images.map((image) => ({
@@ -212,7 +238,7 @@ export class Storage {
       ...containers,
     ];
     const ids = found.flatMap(({ labels }) => labels[INSTALLATION_LABEL] ?? []);
-    return new Set(ids.filter((id) => id !== installationId));
+    return new Set(ids.filter((id) => id !== installationId && !id.endsWith(FOLDER_BUILDS)));
   }
 }
 

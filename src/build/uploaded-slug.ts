@@ -3,7 +3,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { pack as createPack } from 'tar-stream';
-import { DYNO_UID } from './source';
+import { DYNO_UID } from './tar-entry';
 import { ArchiveError, packEntry, readCompression, walkTree, type TreeEntry } from './tar-tree';
 
 /** What slugs consist of (Dev Center "Deploying Slugs using the Platform API", "Create slug archive"). */

@@ -1,3 +1,8 @@
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
 /** The daemon's API as any client sees it. */
 export interface ApiClient {
   /** Each throws ApiClientError for what the daemon refuses and for a daemon that does not answer. */
@@ -6,7 +11,28 @@ export interface ApiClient {
   list(path: string): Promise<unknown[]>;
   /** `timeoutMs` for what takes the daemon longer than usual. */
   post(path: string, body?: unknown, options?: { timeoutMs: number }): Promise<unknown>;
-  patch(path: string, body: unknown): Promise<unknown>;
+  patch(path: string, body: unknown, options?: { timeoutMs: number }): Promise<unknown>;
+}
+
+/** What only `dynodock container:push` does. */
+export interface ContainerApiClient {
+  /** Builds a Dockerfile of the folder in `tar`; answers the image's id. */
+  buildImage(
+    app: string,
+    build: ImageBuildRequest,
+    tar: Readable,
+    write: (text: string) => void,
+    signal: AbortSignal,
+  ): Promise<string>;
+  /** Reads a text until it ends. */
+  stream(url: string, write: (text: string) => void, signal: AbortSignal): Promise<void>;
+}
+
+export interface ImageBuildRequest {
+  processType: string;
+  /** Within the folder. */
+  dockerfile: string;
+  buildArgs: Readonly<Record<string, string>>;
 }
 
 export class ApiClientError extends Error {
@@ -15,7 +41,7 @@ export class ApiClientError extends Error {
 
 const TIMEOUT_MS = 10_000;
 
-export function createApiClient(options: { apiPort: number; token: string }): ApiClient {
+export function createApiClient(options: { apiPort: number; token: string }): ApiClient & ContainerApiClient {
   const call = async (
     method: string,
     path: string,
@@ -57,6 +83,74 @@ export function createApiClient(options: { apiPort: number; token: string }): Ap
       return items;
     },
     post: async (path, body, options) => (await call('POST', path, { body, ...options })).answer,
-    patch: async (path, body) => (await call('PATCH', path, { body })).answer,
+    patch: async (path, body, more) => (await call('PATCH', path, { body, ...more })).answer,
+    buildImage: (app, build, tar, write, signal) => buildImage(options, app, build, tar, write, signal),
+    stream: async (url, write, signal) => {
+      const response = await fetch(url, { signal });
+      if (!response.ok || response.body === null)
+        throw new ApiClientError(`the daemon answered ${response.status}`);
+      const decoder = new TextDecoder();
+      for await (const chunk of response.body) write(decoder.decode(chunk as Uint8Array, { stream: true }));
+    },
   };
+}
+
+interface ImageMessage {
+  output?: string;
+  image?: { id: string };
+  error?: { message: string };
+  /** Of an answer that is no stream. */
+  message?: string;
+}
+
+/** `fetch` would send its headers only, until the folder has been packed whole. */
+async function buildImage(
+  { apiPort, token }: { apiPort: number; token: string },
+  app: string,
+  { processType, dockerfile, buildArgs }: ImageBuildRequest,
+  tar: Readable,
+  write: (text: string) => void,
+  signal: AbortSignal,
+): Promise<string> {
+  const wanted = JSON.stringify({ process_type: processType, dockerfile, build_args: buildArgs });
+  const call = request({
+    host: '127.0.0.1',
+    port: apiPort,
+    method: 'POST',
+    path: `/apps/${encodeURIComponent(app)}/container-images`,
+    headers: {
+      Authorization: `Bearer ${token}`,
+      Accept: 'application/vnd.heroku+json; version=3',
+      'Content-Type': 'application/x-tar',
+      'Dynodock-Image-Build': Buffer.from(wanted).toString('base64'),
+    },
+    signal,
+  });
+  // Also after the answer has begun, which then fails for whoever reads it.
+  call.on('error', () => undefined);
+  const answered = once(call, 'response') as Promise<[IncomingMessage]>;
+  const sent = pipeline(tar, call);
+  // An answer that comes before all was sent says more than that the rest was not wanted.
+  sent.catch(() => undefined);
+  let response: IncomingMessage;
+  try {
+    [response] = await answered;
+  } catch (cause) {
+    const { errored } = tar;
+    throw errored ?? new ApiClientError('the daemon does not answer', { cause });
+  }
+  let rest = '';
+  response.setEncoding('utf8');
+  for await (const chunk of response as AsyncIterable<string>) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      const message = JSON.parse(line) as ImageMessage;
+      if (message.output !== undefined) write(message.output);
+      if (message.image !== undefined) return message.image.id;
+      if (message.error !== undefined) throw new ApiClientError(message.error.message);
+    }
+  }
+  const { message } = (rest === '' ? {} : JSON.parse(rest)) as ImageMessage;
+  throw new ApiClientError(message ?? 'the daemon hung up');
 }

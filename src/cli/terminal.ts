@@ -4,13 +4,21 @@ export class CommandError extends Error {
   constructor(
     message: string,
     readonly advice?: string,
+    options?: { cause?: unknown },
   ) {
-    super(message);
+    super(message, options);
   }
 }
 
 export function printLines(...lines: string[]): void {
   for (const line of lines) console.log(line);
+}
+
+/** Bytes as they come, no faster than they are taken. */
+export function writeOutput(chunk: string | Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(chunk, (error) => (error == null ? resolve() : reject(error)));
+  });
 }
 
 /** Progress and problems go to standard error, so that they never end up in an `eval`. */

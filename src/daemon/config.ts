@@ -79,7 +79,7 @@ const SETTINGS = {
   buildTimeoutMs: setting('DYNODOCK_BUILD_TIMEOUT_SECONDS', '900', (text) => positive(text) * 1000, 'Deadline of a build, seconds'),
   buildConcurrency: setting('DYNODOCK_BUILD_CONCURRENCY', '2', positive, 'Builds that run at once'),
   minFreeDiskBytes: setting('DYNODOCK_MIN_FREE_DISK_MB', '1024', (text) => positive(text) * 1024 * 1024, 'Free disk below which builds are refused, MB'),
-  keptReleases: setting('DYNODOCK_KEPT_RELEASES', '10', count, 'Rollback targets per app whose images are kept; those of older ones are made again when needed'),
+  keptReleases: setting('DYNODOCK_KEPT_RELEASES', '10', count, 'Rollback targets per app whose images are kept; those of older slugs are made again when needed'),
   keptSlugs: setting('DYNODOCK_KEPT_SLUGS', '50', count, 'Slugs per app whose archives are kept; to older ones nobody can roll back'),
   cacheBudgetBytes: setting('DYNODOCK_CACHE_BUDGET_MB', '5120', (text) => count(text) * 1024 * 1024, 'What all build caches may take together, MB; the least recently used go first'),
   reachability: setting('DYNODOCK_REACHABILITY', 'auto', oneOf('auto', 'container-address', 'published-port'), 'How the router reaches dynos'),

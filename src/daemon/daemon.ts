@@ -4,11 +4,11 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createApiServer, PortInUseError, type ApiServer } from '../api/server';
 import { Builder } from '../build/builder';
+import { BASE_NAMES } from '../build/container-images';
 import { SourceFetcher } from '../build/source-fetcher';
 import { Storage } from '../build/storage';
 import { stackImageReferences, type StackImages } from '../build/stack-images';
 import type { AppId } from '../domain/ids';
-import { notSupported } from '../domain/errors';
 import { Reconciler } from '../dyno-manager/reconciler';
 import { GitEndpoint } from '../git/endpoint';
 import { PushReceiver } from '../git/receive';
@@ -29,6 +29,7 @@ import { ConfigVarsService } from '../platform/config-vars/config-vars';
 import type { PlatformContext } from '../platform/context';
 import { Domains } from '../platform/domains/domains';
 import { Attachments } from '../platform/dynos/attachments';
+import { ContainerReleases } from '../platform/container-releases/container-releases';
 import { DeployWatch } from '../platform/dynos/deploy-watch';
 import { DynoHours } from '../platform/dyno-hours/dyno-hours';
 import { Dynos } from '../platform/dynos/dynos';
@@ -52,7 +53,8 @@ import { bundledBuildpacks } from './bundled-buildpacks';
 import type { Config } from './config';
 import { describeTakenPort } from './doctor';
 import { connectEngine, copyTrustBundle, ensureNetwork } from './engine-setup';
-import { prepareImages } from './images';
+import { BUILD_PIDS } from './folder-build';
+import { prepareImages, proxySettings } from './images';
 import { ownPidNamespace, removeInstance, writeInstance } from './instance';
 import { LocalAuthority } from './local-authority';
 import { DataFolderLock, LockedError } from './lock';
@@ -85,7 +87,6 @@ const RECONCILED_AT_ONCE = 4;
 const PUBLISHED_PORT_SETTLE_MS = 50;
 /** Most apps that crash at boot do so within this. */
 const DEPLOY_PATIENCE_MS = 3_000;
-const BUILD_PIDS = 4096;
 /** Of buildpacks that were fetched; the ones in use are a few megabytes each. */
 const BUILDPACK_BUDGET_BYTES = 1024 ** 3;
 /** Of an uploaded archive. */
@@ -264,6 +265,7 @@ export class Daemon {
       slugsDir: paths.slugs,
       workDir: paths.work,
       network,
+      buildEnv: proxySettings(config.environment),
       clock,
       logger: logger.child({ component: 'build' }),
       limits: {
@@ -321,7 +323,7 @@ export class Daemon {
         cacheBudgetBytes: config.cacheBudgetBytes,
         buildpackBudgetBytes: BUILDPACK_BUDGET_BYTES,
       },
-      stackImages: await ownImages(path.join(packageDir, 'images'), info.architecture),
+      stackImages: [...(await ownImages(path.join(packageDir, 'images'), info.architecture)), ...BASE_NAMES],
       logger: logger.child({ component: 'reclaim' }),
     });
     const apps = new Apps(context, releases, [builds, releasePhase, slugs, repositories]);
@@ -342,6 +344,7 @@ export class Daemon {
       onPushed: (app, repoSize) => apps.setRepoSize(app, repoSize),
       logger: logger.child({ component: 'git' }),
     });
+    const formation = new FormationService(context);
     const attachments = new Attachments(clock);
     const rendezvous = new Rendezvous({
       claim: (secret) => attachments.claim(secret),
@@ -362,7 +365,15 @@ export class Daemon {
         domains: new Domains(context, sniEndpoints),
         dynoHours,
         dynos: new Dynos(context),
-        formation: new FormationService(context),
+        formation,
+        containerReleases: new ContainerReleases(context, {
+          images: builder.containerImages,
+          builder: builder.containerBuilder,
+          releases,
+          formation,
+          buildTimeoutMs: config.buildTimeoutMs,
+          onDeployed: (appId) => reclaim.deployed(appId),
+        }),
         logSessions: new LogSessions(context),
         oneOffs: new OneOffService(context, attachments),
         reclaim,
@@ -405,6 +416,7 @@ export class Daemon {
       { name: 'git repositories', start: () => repositories.sweep() },
       { name: 'git hooks', start: () => receiver.start(), stop: () => receiver.stop() },
       { name: 'sources', start: () => sources.start() },
+      { name: 'slugs', start: () => slugs.start() },
       { name: 'builds', start: () => builds.start() },
       { name: 'git', stop: () => git.stop() },
       { name: 'certificates', start: () => certificates.start(), stop: () => certificates.stop() },
@@ -520,7 +532,7 @@ async function ownImages(imagesDir: string, architecture: string): Promise<strin
 
 function imagesFor(images: StackImages, stack: string): { run: string; build: string } {
   if (stack === 'heroku-24' || stack === 'heroku-22') return images[stack];
-  throw notSupported(`Stack ${stack} has no buildpack builds: dynodock does not build heroku.yml apps yet.`);
+  throw new Error(`stack ${stack} has no images`);
 }
 
 function appendRouterLines(logplex: Logplex, lines: readonly RouterLogLine[]): void {

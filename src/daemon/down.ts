@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { folderBuildsId } from '../build/storage';
 import { CommandError } from '../cli/terminal';
 import { ignoring } from '../engine/engine';
 import { ownedLabels } from '../engine/labels';
@@ -57,11 +58,13 @@ export function stopRouter(paths: Paths): Promise<boolean> {
  * starts the formation again.
  */
 export async function stopDynos(config: Config, paths: Paths): Promise<number> {
+  const { engine } = await connectEngine(config);
+  // Of `dynodock build`, which makes it anew.
+  await engine.removeNetwork(networkName(folderBuildsId(paths.dataDir))).catch(ignoring('conflict'));
   const store = Store.open(paths.database);
   const installationId = store.settings.get('installation_id');
   store.close();
   if (installationId === undefined) return 0;
-  const { engine } = await connectEngine(config);
   const dynos = await engine.list(ownedLabels(installationId, 'dyno'));
   await Promise.all(
     dynos.map(async (dyno) => {

@@ -32,19 +32,23 @@ async function imageOptions({
   onProgress,
 }: ImagesOptions): Promise<StackImageOptions> {
   const { engine } = await connectEngine(config);
-  const environment = Object.entries(config.environment);
   return {
     engine,
     imagesDir,
     caBundlePath: copyTrustBundle(config, paths),
     workDir: paths.work,
-    buildEnv: Object.fromEntries(
-      environment.flatMap(([name, value]) =>
-        PASSED_ON.includes(name) && value !== undefined ? [[name, value]] : [],
-      ),
-    ),
+    buildEnv: proxySettings(config.environment),
     hostTools: createHostTools({ searchPath: config.environment.PATH ?? '' }),
     onProgress,
     signal: new AbortController().signal,
   };
+}
+
+/** Settings of this process that programs need inside containers as well. */
+export function proxySettings(environment: Config['environment']): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(environment).flatMap(([name, value]) =>
+      PASSED_ON.includes(name) && value !== undefined ? [[name, value]] : [],
+    ),
+  );
 }

@@ -53,6 +53,10 @@ export class Paths {
   get work(): string {
     return path.join(this.dataDir, 'work');
   }
+  /** For `dynodock build`: what daemons have of their own is cleared away when they start. */
+  get folderBuilds(): string {
+    return path.join(this.dataDir, 'folder-builds');
+  }
   /** Sockets and pid files. */
   get run(): string {
     return path.join(this.dataDir, 'run');
@@ -100,6 +104,7 @@ export class Paths {
       this.releaseOutput,
       this.buildpacks,
       this.work,
+      this.folderBuilds,
       this.run,
       this.logs,
     ]) {

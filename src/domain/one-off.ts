@@ -10,6 +10,8 @@ export interface OneOff {
   terminal: { columns: number; rows: number } | null;
   /** Goes over the release's config vars. Values may be secrets. */
   env: Readonly<Record<string, string>>;
+  /** On the container stack: the process type whose image it runs; absent = that of `web`. */
+  processType?: string;
   /** When it is stopped at the latest. */
   expiresAt: Date | null;
 }

@@ -8,10 +8,10 @@ export interface ParsedProcfile {
 }
 
 /** Platform API schema, `formation.type`. */
-const TYPE = /^[-\w]{1,128}$/;
+export const PROCESS_TYPE = /^[-\w]{1,128}$/;
 
 export function isProcessType(text: string): boolean {
-  return TYPE.test(text);
+  return PROCESS_TYPE.test(text);
 }
 
 /**
@@ -35,7 +35,8 @@ export function parseProcfile(text: string): ParsedProcfile {
     }
     const type = line.slice(0, colon).trim();
     const command = line.slice(colon + 1).trim();
-    if (!TYPE.test(type)) problem('a process type is made of letters, digits, dashes and underscores');
+    if (!PROCESS_TYPE.test(type))
+      problem('a process type is made of letters, digits, dashes and underscores');
     else if (command === '') problem(`no command for process type ${type}`);
     else if (Object.hasOwn(types, type)) problem(`process type ${type} is declared twice`);
     else types[type] = command;

@@ -11,7 +11,7 @@ import { DYNO_LABEL } from '../engine/labels';
 import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import type { Store } from '../store/store';
-import { dynoSpec, type DynoSpecInput } from './dyno-spec';
+import { dynoSpec, processImage, type DynoSpecInput } from './dyno-spec';
 import type { Sandbox } from './sandboxes';
 
 export interface DynoContainersOptions {
@@ -61,7 +61,13 @@ export class DynoContainers {
     } catch (error) {
       if (!(error instanceof EngineError) || error.kind !== 'not_found') throw error;
       // What was not found may as well be the sandbox: that is its own affair.
-      if ((await engine.inspectImage(slug.image)) !== undefined) throw error;
+      const image = processImage(dyno, slug)?.reference ?? slug.image;
+      if ((await engine.inspectImage(image)) !== undefined) throw error;
+      if (slug.images !== undefined) {
+        throw new EngineError('not_found', `the image of ${dyno.type} is gone; deploy it again`, {
+          cause: error,
+        });
+      }
       const restored = { ...slug, image: await this.#restore(slug) };
       return this.#createNamed(dynoSpec({ ...input, slug: restored }), dyno);
     }
@@ -103,7 +109,7 @@ export class DynoContainers {
   async signalAll(containerId: ContainerId, signal: 'TERM' | 'HUP'): Promise<void> {
     const { engine, logger } = this.#options;
     try {
-      const { exitCode } = await engine.exec(containerId, ['/bin/bash', '-c', `kill -${signal} -1`], {
+      const { exitCode } = await engine.exec(containerId, ['/bin/sh', '-c', `kill -${signal} -1`], {
         timeoutMs: 5000,
       });
       if (exitCode === 0) return;

@@ -1,9 +1,9 @@
 import type { App } from '../domain/app';
 import { dynoName, type Dyno } from '../domain/dyno';
 import { dynoSize } from '../domain/dyno-size';
-import type { Release } from '../domain/release';
-import type { Slug } from '../domain/slug';
-import type { ContainerSpec, Mount, TerminalSize } from '../engine/engine';
+import { RELEASE_TYPE, type Release } from '../domain/release';
+import type { ProcessImage, Slug } from '../domain/slug';
+import { EngineError, type ContainerSpec, type Mount, type TerminalSize } from '../engine/engine';
 import {
   APP_LABEL,
   APP_NAME_LABEL,
@@ -39,13 +39,14 @@ export function dynoSpec(input: DynoSpecInput): ContainerSpec {
   const { installationId, app, dyno, release, slug } = input;
   const size = dynoSize(dyno.size);
   const mounts: Mount[] = trustMounts(input.caBundlePath);
+  const isOfImages = slug.images !== undefined;
   return {
     name: containerName(installationId, app, dyno),
-    image: slug.image,
-    command: launchCommand(dyno.command, dyno.oneOff?.terminal ?? null),
+    ...program(dyno, slug),
     env: {
       ...trustedEnvironment(input.caBundlePath),
-      HOME: '/app',
+      // An image that somebody else has made says by itself where its home is.
+      ...(isOfImages ? {} : { HOME: '/app' }),
       // For buildpacks that size themselves by memory: the container's limit is not the quota.
       MEMORY_AVAILABLE: String(size.memoryMb),
       ...release.configVars,
@@ -75,6 +76,37 @@ export function dynoSpec(input: DynoSpecInput): ContainerSpec {
   };
 }
 
+/** What the container is made of, and what runs in it as whom. */
+function program(dyno: Dyno, slug: Slug): Pick<ContainerSpec, 'image' | 'command' | 'user'> {
+  const terminal = dyno.oneOff?.terminal ?? null;
+  if (slug.images === undefined) {
+    return { image: slug.image, command: launchCommand(dyno.command, terminal) };
+  }
+  const image = processImage(dyno, slug);
+  if (image === undefined) throw new EngineError('not_found', `the release has no image for ${dyno.type}`);
+  const own = dyno.oneOff === null || dyno.type === RELEASE_TYPE;
+  const command = own ? image.argv : shellCommand(dyno.command, terminal);
+  return {
+    image: image.reference,
+    ...(command === null ? {} : { command }),
+    ...(image.runsAsRoot ? { user: unprivilegedUser(dyno) } : {}),
+  };
+}
+
+/** Of the dyno's process type. One-off dynos run that of `web` unless they say otherwise (Dev Center "Container Registry"). */
+export function processImage(dyno: Dyno, slug: Slug): ProcessImage | undefined {
+  const images = slug.images ?? {};
+  if (dyno.oneOff === null || dyno.type === RELEASE_TYPE) return images[dyno.type];
+  const { processType } = dyno.oneOff;
+  return processType === undefined ? (images['web'] ?? Object.values(images)[0]) : images[processType];
+}
+
+/** No dyno runs as root; as on Heroku each has a number of its own, which nobody has given a name to. */
+function unprivilegedUser(dyno: Dyno): string {
+  const id = 20_000 + (Number.parseInt(dyno.id.replaceAll('-', '').slice(0, 8), 16) % 40_000);
+  return `${id}:${id}`;
+}
+
 /**
  * The program that runs a dyno's command line. A terminal exists only once its process runs, so that the engine
  * can't size it in advance: it is done from the inside first, before the command could look.
@@ -84,6 +116,13 @@ export function launchCommand(command: string, terminal: TerminalSize | null): s
   if (terminal === null) return [launch, command];
   const script = `stty cols "$2" rows "$3"; exec ${launch} "$1"`;
   return ['/bin/bash', '-c', script, 'dyno', command, String(terminal.columns), String(terminal.rows)];
+}
+
+/** The same in an image that somebody else has made, of which only a shell is expected. */
+export function shellCommand(command: string, terminal: TerminalSize | null): string[] {
+  if (terminal === null) return ['/bin/sh', '-c', command];
+  const script = 'stty cols "$2" rows "$3" 2> /dev/null; exec /bin/sh -c "$1"';
+  return ['/bin/sh', '-c', script, 'dyno', command, String(terminal.columns), String(terminal.rows)];
 }
 
 /** Into its sandbox, or straight onto the network. */

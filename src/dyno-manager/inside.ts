@@ -6,7 +6,7 @@ import type { AttachedCommand, ContainerEngine, ContainerId, TerminalSize } from
 import { sleep, type Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import type { Store } from '../store/store';
-import { launchCommand } from './dyno-spec';
+import { launchCommand, shellCommand } from './dyno-spec';
 import { joinStreams, type ProcessClient } from './process-client';
 
 export interface InsideOptions {
@@ -70,21 +70,19 @@ export class InsideCommands {
   }
 
   async #run(dyno: Dyno, command: InsideCommand, client: ProcessClient): Promise<void> {
-    const { engine, installationId } = this.#options;
+    const { engine, installationId, store } = this.#options;
     const [container] = await engine.list(ownedLabels(installationId, 'dyno', { [DYNO_LABEL]: dyno.id }));
     if (container === undefined || hasLeft(client)) {
       client.close();
       return;
     }
     const mark = randomUUID();
-    const attached = await engine.execAttached(
-      container.id,
-      launchCommand(command.command, command.terminal),
-      {
-        env: { ...command.env, [MARK]: mark },
-        terminal: command.terminal,
-      },
-    );
+    const slug = store.slugs.ofRelease(store.releases.get(dyno.releaseId));
+    const launch = slug?.images === undefined ? launchCommand : shellCommand;
+    const attached = await engine.execAttached(container.id, launch(command.command, command.terminal), {
+      env: { ...command.env, [MARK]: mark },
+      terminal: command.terminal,
+    });
     try {
       await joinStreams(attached, client);
       if (hasLeft(client)) await this.#end(container.id, mark, attached);
@@ -115,7 +113,7 @@ export class InsideCommands {
         fi
       done`;
     try {
-      await engine.exec(containerId, ['/bin/bash', '-c', script, 'signal', `${MARK}=${mark}`, signal], {
+      await engine.exec(containerId, ['/bin/sh', '-c', script, 'signal', `${MARK}=${mark}`, signal], {
         timeoutMs: SIGNAL_TIMEOUT_MS,
       });
     } catch (error) {

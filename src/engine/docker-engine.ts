@@ -32,6 +32,9 @@ import {
   type EngineInfo,
   type ExecOptions,
   type ExecResult,
+  type ImageBuildOptions,
+  type ImageBuildResult,
+  type ImageBuildSpec,
   type ImageConfig,
   type ImageInfo,
   type Labels,
@@ -54,6 +57,7 @@ import {
   type HistoryEntry,
   type NewLayer,
 } from './image-archive';
+import { BuildProgress, type BuildMessage } from './image-build';
 import { jsonLines } from './json-stream';
 import { formatPosition, lastExcluded, linesOf, unframed } from './log-lines';
 
@@ -609,6 +613,67 @@ export class DockerEngine implements ContainerEngine {
     );
   }
 
+  async imageConfig(reference: string): Promise<ImageConfig | undefined> {
+    try {
+      const { Config } = await this.#bounded(`inspect image ${reference}`, () =>
+        this.#docker.getImage(reference).inspect(),
+      );
+      return toImageConfig(Config as ConfigReply | null);
+    } catch (error) {
+      ignoring('not_found')(error);
+      return undefined;
+    }
+  }
+
+  async buildImage(
+    spec: ImageBuildSpec,
+    context: Readable,
+    { onOutput, signal }: ImageBuildOptions,
+  ): Promise<ImageBuildResult> {
+    const doing = 'build an image';
+    let connection: NodeJS.ReadableStream;
+    // dockerode sends what it is given and would wait for the rest of a context that broke off.
+    const broken = new AbortController();
+    context.once('error', () => broken.abort());
+    try {
+      connection = await this.#docker.buildImage(context, {
+        dockerfile: spec.dockerfile,
+        buildargs: { ...spec.buildArgs },
+        labels: { ...spec.labels },
+        networkmode: spec.network,
+        ...(spec.memoryBytes === undefined ? {} : { memory: spec.memoryBytes, memswap: spec.memoryBytes }),
+        rm: true,
+        forcerm: true,
+        abortSignal: AbortSignal.any([signal, broken.signal]),
+      });
+    } catch (error) {
+      if (signal.aborted) return { outcome: 'called-off', stages: [] };
+      const { errored } = context;
+      context.destroy();
+      if (errored) throw new EngineError('other', `cannot ${doing}: ${errored.message}`, { cause: errored });
+      // What it says of the request itself: a Dockerfile that is none, or is not there.
+      const status = statusOf(error);
+      const failure = toEngineError(doing, error);
+      if (failure.kind === 'other' && (status === 400 || status === 500)) {
+        const reason = failure.message.replace(/^.*?\(HTTP code \d+\).*? - /s, '').trim();
+        return { outcome: 'failed', reason, step: null, stages: [] };
+      }
+      throw failure;
+    }
+    const progress = new BuildProgress(spec.labels);
+    for await (const message of jsonLines(this.#read(doing, connection as Connection, signal))) {
+      const text = progress.take(message as BuildMessage);
+      if (text !== '') await onOutput(text);
+    }
+    if (signal.aborted) return { outcome: 'called-off', stages: progress.stages };
+    const result = progress.result();
+    if (result === undefined) throw new EngineError('unreachable', `cannot ${doing}: the engine hung up`);
+    if (result.outcome === 'failed' && /no space left on device/i.test(result.reason)) {
+      throw new EngineError('no_space', `cannot ${doing}: ${result.reason}`);
+    }
+    return result;
+  }
+
   async importImage(tar: Readable, reference: string, config: ImageConfig): Promise<void> {
     const doing = `import image ${reference}`;
     await this.#uploading(doing, tar, async (abortSignal) => {
@@ -639,7 +704,7 @@ export class DockerEngine implements ContainerEngine {
   async addLayer(spec: LayerSpec): Promise<ImageInfo> {
     const doing = `add a layer to image ${spec.base}`;
     const base = await this.#bounded(doing, () => this.#docker.getImage(spec.base).inspect());
-    const layer = await measureLayer(spec.layerTarPath).catch((cause: unknown) => {
+    const layer = await measureLayer(spec.layerTarPath, spec.layer).catch((cause: unknown) => {
       // Said here, because a file that is missing on our side is no sign of a missing engine.
       throw new EngineError('other', `cannot ${doing}: its file cannot be read`, { cause });
     });
@@ -873,6 +938,30 @@ interface Dial {
   hijack?: boolean;
   openStdin?: boolean;
   signal?: AbortSignal;
+}
+
+interface ConfigReply {
+  Env?: string[] | null;
+  Labels?: Labels | null;
+  User?: string;
+  WorkingDir?: string;
+  Entrypoint?: string[] | null;
+  Cmd?: string[] | null;
+}
+
+function toImageConfig(config: ConfigReply | null): ImageConfig {
+  const env = (config?.Env ?? []).map((entry) => {
+    const [name = '', ...value] = entry.split('=');
+    return [name, value.join('=')] as const;
+  });
+  return {
+    env: Object.fromEntries(env),
+    labels: visibleLabels(config?.Labels),
+    user: config?.User ?? '',
+    workingDir: config?.WorkingDir ?? '',
+    entrypoint: config?.Entrypoint ?? [],
+    command: config?.Cmd ?? [],
+  };
 }
 
 interface InfoReply {

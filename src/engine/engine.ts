@@ -93,6 +93,13 @@ export interface ContainerEngine {
   commit(id: ContainerId, reference: string, config: ImageConfig): Promise<void>;
   /** Makes an image that is `base` plus one layer. The same inputs give the same image id where the engine can. */
   addLayer(spec: LayerSpec): Promise<ImageInfo>;
+  /**
+   * Builds a Dockerfile. The image gets no name; its labels are those of `spec` besides what the Dockerfile says. What is
+   * wrong with the build itself is its result, not an error. Aborting the signal ends it, whatever runs in it included.
+   */
+  buildImage(spec: ImageBuildSpec, context: Readable, options: ImageBuildOptions): Promise<ImageBuildResult>;
+  /** How an image runs by itself; undefined without the image. */
+  imageConfig(reference: string): Promise<ImageConfig | undefined>;
   /** Gives an image one more reference, which moves here if another image had it. `not_found` without the image. */
   tagImage(reference: string, newReference: string): Promise<void>;
   /** Gone already is success; `conflict` while a container uses it. */
@@ -279,12 +286,38 @@ export interface ImageConfig {
   entrypoint?: readonly string[];
   command?: readonly string[];
 }
+export interface ImageBuildSpec {
+  /** Path within the context. */
+  dockerfile: string;
+  buildArgs: Readonly<Record<string, string>>;
+  labels: Labels;
+  /** Of what runs while it is built. */
+  network: string;
+  memoryBytes?: number;
+}
+export interface ImageBuildOptions {
+  /** What the builder and its commands print, as it comes. The build waits until it is taken. */
+  onOutput: (text: string) => Promise<void>;
+  signal: AbortSignal;
+}
+export type ImageBuildResult = {
+  /** Images without a name that earlier stages have left, or the one that failed: they only speed up the next build. */
+  stages: readonly string[];
+} & (
+  | { outcome: 'built'; imageId: string }
+  /** `step`: the instruction that failed, if it came to one. */
+  | { outcome: 'failed'; reason: string; step: string | null }
+  | { outcome: 'called-off' }
+);
+
 export interface LayerSpec {
   /** Reference or id of an image the engine has. */
   base: string;
   reference: string;
   /** File with an uncompressed tar; its paths are relative to the image's root. */
   layerTarPath: string;
+  /** Of that file, where it is known: `diffId` is `sha256:<hex>`. Absent: the file is read once more. */
+  layer?: { diffId: string; sizeBytes: number };
   /** Added to the base's own configuration. */
   config: ImageConfig;
   /** Recorded as the image's creation time, so that it does not vary. */

@@ -3,6 +3,9 @@ export const GIT_OPTIONS: readonly string[] = [
   // The repositories are our own, whoever owns the folder that they are in (git-config(1), "safe.directory").
   '-c',
   'safe.directory=*',
+  // Larger files pass through git rather than lie in its memory whole.
+  '-c',
+  'core.bigFileThreshold=16m',
 ];
 
 /** The whole environment of a git command: the configuration of whoever runs the daemon must not change results. */

@@ -5,7 +5,7 @@ import type { OneOff } from '../domain/one-off';
 import { date, dateOrNull, flag, integer, integerOrNull, json, text, textOrNull } from './columns';
 import type { Database, Row, Statement } from './database';
 
-const SELECT = `SELECT dynos.*, attached, columns, rows, env, expires_at
+const SELECT = `SELECT dynos.*, attached, columns, rows, env, process_type, expires_at
   FROM dynos LEFT JOIN one_off_dynos ON dyno_id = id`;
 
 export class DynoStore {
@@ -28,8 +28,8 @@ export class DynoStore {
         next_start_at = excluded.next_start_at, updated_at = excluded.updated_at, started_at = excluded.started_at`);
     // What a one-off dyno is does not change in its life.
     this.#insertOneOff =
-      database.prepare(`INSERT INTO one_off_dynos (dyno_id, attached, columns, rows, env, expires_at)
-      VALUES (@dynoId, @attached, @columns, @rows, @env, @expiresAt) ON CONFLICT (dyno_id) DO NOTHING`);
+      database.prepare(`INSERT INTO one_off_dynos (dyno_id, attached, columns, rows, env, process_type, expires_at)
+      VALUES (@dynoId, @attached, @columns, @rows, @env, @processType, @expiresAt) ON CONFLICT (dyno_id) DO NOTHING`);
     this.#delete = database.prepare('DELETE FROM dynos WHERE id = @id');
     this.#byId = database.prepare(`${SELECT} WHERE id = @id`);
     this.#ofApp = database.prepare(`${SELECT} WHERE app_id = @appId ORDER BY type, number, created_at`);
@@ -58,6 +58,7 @@ export class DynoStore {
       columns: dyno.oneOff.terminal?.columns ?? null,
       rows: dyno.oneOff.terminal?.rows ?? null,
       env: JSON.stringify(dyno.oneOff.env),
+      processType: dyno.oneOff.processType ?? null,
       expiresAt: dyno.oneOff.expiresAt?.getTime() ?? null,
     });
   }
@@ -111,10 +112,12 @@ function toDyno(row: Row): Dyno {
 function toOneOff(row: Row): OneOff {
   const columns = integerOrNull(row, 'columns');
   const rows = integerOrNull(row, 'rows');
+  const processType = textOrNull(row, 'process_type');
   return {
     attached: flag(row, 'attached'),
     terminal: columns === null || rows === null ? null : { columns, rows },
     env: json(row, 'env') as Record<string, string>,
+    ...(processType === null ? {} : { processType }),
     expiresAt: dateOrNull(row, 'expires_at'),
   };
 }

@@ -1,7 +1,7 @@
 import type { AppId, SlugId } from '../domain/ids';
 import type { ProcessTypes } from '../domain/procfile';
 import type { Release } from '../domain/release';
-import type { Slug } from '../domain/slug';
+import type { ProcessImages, Slug } from '../domain/slug';
 import type { StackName } from '../domain/stack';
 import { date, flag, integer, json, text, textOrNull } from './columns';
 import type { Database, Row, Statement } from './database';
@@ -16,10 +16,10 @@ export class SlugStore {
   constructor(database: Database) {
     this.#insert =
       database.prepare(`INSERT INTO slugs (id, app_id, stack, commit_sha, commit_description, process_types,
-        buildpack_provided_description, checksum, size, image, uploaded, copied_from, created_at,
+        buildpack_provided_description, checksum, size, image, images, uploaded, copied_from, created_at,
         updated_at)
       VALUES (@id, @appId, @stack, @commit, @commitDescription, @processTypes, @buildpackProvidedDescription,
-        @checksum, @size, @image, @uploaded, @copiedFrom, @createdAt, @updatedAt)`);
+        @checksum, @size, @image, @images, @uploaded, @copiedFrom, @createdAt, @updatedAt)`);
     this.#setImage = database.prepare(
       'UPDATE slugs SET image = @image, updated_at = @updatedAt WHERE id = @id',
     );
@@ -34,6 +34,7 @@ export class SlugStore {
     this.#insert.run({
       ...slug,
       processTypes: JSON.stringify(slug.processTypes),
+      images: slug.images === undefined ? null : JSON.stringify(slug.images),
       uploaded: slug.uploaded === true ? 1 : 0,
       copiedFrom: slug.copiedFrom ?? null,
       createdAt: slug.createdAt.getTime(),
@@ -79,6 +80,7 @@ function toSlug(row: Row): Slug {
     checksum: text(row, 'checksum'),
     size: integer(row, 'size'),
     image: text(row, 'image'),
+    ...(row['images'] === null ? {} : { images: json(row, 'images') as ProcessImages }),
     uploaded: flag(row, 'uploaded'),
     copiedFrom: textOrNull(row, 'copied_from') as SlugId | null,
     createdAt: date(row, 'created_at'),

@@ -14,6 +14,7 @@ import {
   type ContainerLogLine,
   type ContainerSpec,
   type EngineEvent,
+  type ImageBuildResult,
 } from '../../src/engine/engine';
 import { ownedLabels } from '../../src/engine/labels';
 import { rootFsTar } from '../support/root-fs';
@@ -632,6 +633,120 @@ export function describeContainerEngine(name: string, makeSubject: () => Promise
         await engine.commit(id, reference, { env: { GREETING: 'committed' }, labels });
         expect(await finished('printFile', { image: reference })).toEqual(['committed']);
         expect(await finished('printEnv', { image: reference })).toEqual(['committed from the image']);
+      });
+
+      const build = async (
+        files: Record<string, string>,
+        {
+          dockerfile = 'Dockerfile',
+          signal = new AbortController().signal,
+          onOutput = (): void => undefined,
+        } = {},
+        buildArgs: Record<string, string> = {},
+      ): Promise<ImageBuildResult & { output: string }> => {
+        let output = '';
+        const result = await engine.buildImage(
+          { dockerfile, buildArgs, labels, network: 'none', memoryBytes: 256 * 1024 * 1024 },
+          Readable.from([await aTar(files)]),
+          {
+            signal,
+            onOutput: (text) => {
+              output += text;
+              onOutput();
+              return Promise.resolve();
+            },
+          },
+        );
+        return { ...result, output };
+      };
+
+      sentence(
+        'a Dockerfile becomes an image without a name, with labels, files and configuration',
+        async () => {
+          const dockerfile = [
+            `FROM ${image}`,
+            'ARG WORD',
+            'COPY greeting.txt /app/hello.txt',
+            'RUN echo the word is $WORD',
+            'USER 1000',
+            'WORKDIR /app',
+            'ENTRYPOINT ["cat"]',
+            'CMD ["/app/hello.txt"]',
+          ].join('\n');
+          const files = { 'deploy/Dockerfile': dockerfile, 'greeting.txt': 'from a context\n' };
+          const result = await build(files, { dockerfile: 'deploy/Dockerfile' }, { WORD: 'swordfish' });
+          expect(result.output).toMatch(/^Step 1\/8 : FROM /m);
+          expect(result.output).toMatch(/^the word is swordfish$/m);
+          if (result.outcome !== 'built') throw new Error(result.output);
+          expect(await engine.inspectImage(result.imageId)).toMatchObject({ references: [], labels });
+          expect(await engine.imageConfig(result.imageId)).toMatchObject({
+            user: '1000',
+            workingDir: '/app',
+            entrypoint: ['cat'],
+            command: ['/app/hello.txt'],
+            env: { PLACE: 'the image' },
+          });
+          expect(await finished('printFile', { image: result.imageId })).toEqual(['from a context']);
+        },
+      );
+
+      sentence('what an earlier stage leaves is told, and can be removed', async () => {
+        const result = await build({
+          Dockerfile: `FROM ${image} AS first\nENV A=${run}\nFROM ${image}\nENV B=${run}\n`,
+        });
+        if (result.outcome !== 'built') throw new Error(result.output);
+        expect(result.output).toMatch(/^Step 4\/4 : ENV B/m);
+        expect(result.output).not.toContain('LABEL');
+        const [stage = '', ...others] = result.stages;
+        expect(others).toEqual([]);
+        expect(await engine.imageConfig(stage)).toMatchObject({ env: { A: run } });
+        await engine.removeImage(stage);
+        expect(await engine.inspectImage(stage)).toBeUndefined();
+        expect(await engine.inspectImage(result.imageId)).toBeDefined();
+      });
+
+      sentence('what is wrong with a build is its result', async () => {
+        const failing = `FROM ${image}\nRUN echo before && exit 7\n`;
+        const ran = await build({ Dockerfile: failing });
+        expect(ran).toMatchObject({
+          outcome: 'failed',
+          reason: expect.stringContaining('returned a non-zero code: 7'),
+        });
+        expect(ran.output).toMatch(/^before$/m);
+        expect(await build({ Dockerfile: `FROM dynodock-none-${run}\n` })).toMatchObject({
+          outcome: 'failed',
+          step: `FROM dynodock-none-${run}`,
+        });
+        expect(await build({ 'other.txt': '' })).toMatchObject({
+          outcome: 'failed',
+          reason: expect.stringContaining('Dockerfile'),
+        });
+        expect(await build({ Dockerfile: `FROM ${image}\nNONSENSE here\n` })).toMatchObject({
+          outcome: 'failed',
+          reason: expect.stringMatching(/unknown instruction/i),
+        });
+      });
+
+      sentence('a build that is called off ends, and so does one whose context breaks off', async () => {
+        const calledOff = new AbortController();
+        const building = build(
+          { Dockerfile: `FROM ${image}\nRUN echo started; sleep 600\n` },
+          { signal: calledOff.signal, onOutput: () => setTimeout(() => calledOff.abort(), 200) },
+        );
+        expect(await building).toMatchObject({ outcome: 'called-off' });
+        const broken = new Readable({ read: () => undefined });
+        broken.push(Buffer.alloc(512));
+        setTimeout(() => broken.destroy(new Error('the source is gone')), 50);
+        const spec = { dockerfile: 'Dockerfile', buildArgs: {}, labels, network: 'none' };
+        const signal = new AbortController().signal;
+        await expectKind(
+          engine.buildImage(spec, broken, { signal, onOutput: () => Promise.resolve() }),
+          'other',
+        );
+      });
+
+      sentence('an image that does not exist has no configuration', async () => {
+        expect(await engine.imageConfig(`dynodock-none-${run}`)).toBeUndefined();
       });
 
       const layered = async (on: ContainerEngine, reference: string, content: string): Promise<string> => {

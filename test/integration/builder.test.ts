@@ -346,7 +346,6 @@ describe('Builder', () => {
         'src/docs/a.txt': 'x',
         'a.txt': 'x',
       });
-      expect(p.output).toContain(' !     Git submodules are not supported');
       expect(Object.keys(unpack(slug)).sort()).toEqual(
         ['app/.slugignore', 'app/a.txt', 'app/src/docs/a.txt'].sort(),
       );

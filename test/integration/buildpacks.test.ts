@@ -273,12 +273,12 @@ describe('the nodejs buildpack', () => {
     [
       'a network that is down',
       anApp({ dependencies: { ms: '2.1.3' } }),
-      / ! {5}npm install failed\.\n ! {5}The package registry could not be reached: is the network down\?\n/,
+      / ! {5}npm install failed\.\n ! {5}[\w.:-]+ could not be reached: is the network down\?\n/,
     ],
     [
       'a network that is down when another Node.js is wanted',
       anApp({ engines: { node: '22.x' } }),
-      / ! {5}The list of Node\.js versions could not be fetched: is the network down\?\n/,
+      / ! {5}The list of Node\.js versions could not be fetched from nodejs\.org and [\w.:-]+: is the network down\?\n/,
     ],
   ])(
     'fails for %s',

@@ -19,6 +19,9 @@ import type { Release } from '../../src/domain/release';
 import type { DynoManager, DynoSelection } from '../../src/dyno-manager/dyno-manager';
 import { systemClock, type Clock } from '../../src/lib/clock';
 import { silentLogger, type Logger } from '../../src/lib/logger';
+import { ContainerBuilder } from '../../src/build/container-builder';
+import { ContainerImages } from '../../src/build/container-images';
+import { FakeEngine } from './fake-engine';
 import { Logplex } from '../../src/logplex/logplex';
 import { AccountService } from '../../src/platform/account/account';
 import { AppFeatures } from '../../src/platform/app-features/app-features';
@@ -34,6 +37,7 @@ import { Attachments } from '../../src/platform/dynos/attachments';
 import { DynoHours } from '../../src/platform/dyno-hours/dyno-hours';
 import { Dynos } from '../../src/platform/dynos/dynos';
 import { OneOffService } from '../../src/platform/dynos/one-offs';
+import { ContainerReleases } from '../../src/platform/container-releases/container-releases';
 import { FormationService } from '../../src/platform/formation/formation';
 import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
 import { ReleasePhase } from '../../src/platform/releases/release-phase';
@@ -108,6 +112,8 @@ export class TestApi {
   readonly gitRequests: string[] = [];
   readonly attachments: Attachments;
   readonly phase: ReleasePhase;
+  /** Of apps on the container stack. */
+  readonly engine: FakeEngine;
   readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
   readonly context: PlatformContext;
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
@@ -158,6 +164,14 @@ export class TestApi {
       releases,
     });
     const sniEndpoints = new SniEndpoints(context);
+    const formation = new FormationService(context);
+    this.engine = new FakeEngine(clock);
+    const images = new ContainerImages({
+      engine: this.engine,
+      installationId: 'test',
+      imagesFor: () => ({ run: 'test/run', build: 'test/build' }),
+    });
+    for (const name of ['test/run', 'test/build']) this.engine.addImage(name);
     this.services = {
       account: new AccountService(context),
       apps: new Apps(context, releases, [slugs]),
@@ -167,10 +181,25 @@ export class TestApi {
       builds: this.#builds(releases, more.building),
       buildpackInstallations: new BuildpackInstallations(context),
       configVars: new ConfigVarsService(context, releases),
+      containerReleases: new ContainerReleases(context, {
+        images,
+        builder: new ContainerBuilder({
+          engine: this.engine,
+          images,
+          network: 'none',
+          memoryBytes: 1024 ** 3,
+          newSourcePath: () => path.join(this.outputDir, randomUUID()),
+          clock,
+        }),
+        releases,
+        formation,
+        buildTimeoutMs: 60_000,
+        onDeployed: () => undefined,
+      }),
       domains: new Domains(context, sniEndpoints),
       dynoHours: new DynoHours(context, { poolMs: more.dynoHoursMs ?? 0 }),
       dynos: new Dynos(context),
-      formation: new FormationService(context),
+      formation,
       logSessions: new LogSessions(context),
       oneOffs: new OneOffService(context, this.attachments),
       reclaim: {

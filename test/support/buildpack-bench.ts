@@ -78,7 +78,7 @@ export class BuildpackBench {
     const id = await this.engine.create({
       name: `dynodock-test-${randomUUID()}`,
       image,
-      command: ['/bin/sleep', '900'],
+      command: ['/bin/sleep', '1800'],
       env: {},
       labels: this.#labels,
       network,
@@ -183,7 +183,7 @@ export class DynoContainer {
   /** A command as `heroku run` runs it. */
   async run(command: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
     const argv = ['/usr/local/bin/dyno-launch', `{ ${command}\n} 2>&1`];
-    const result = await this.engine.exec(this.id, argv, { env, timeoutMs: 60_000 });
+    const result = await this.engine.exec(this.id, argv, { env, timeoutMs: 120_000 });
     return result.stdout.trim();
   }
 
@@ -194,7 +194,7 @@ export class DynoContainer {
     const result = await runIn(
       this.engine,
       this.id,
-      `for attempt in {1..300}; do
+      `for attempt in {1..900}; do
          curl --silent --output /tmp/answer 'http://127.0.0.1:5000${requestPath}' && cat /tmp/answer && exit 0
          sleep 0.1
        done; cat /tmp/web.log; exit 1`,
@@ -205,7 +205,7 @@ export class DynoContainer {
 }
 
 async function runIn(engine: DockerEngine, id: ContainerId, script: string): Promise<Result> {
-  const result = await engine.exec(id, ['/bin/bash', '-c', `{ ${script}\n} 2>&1`], { timeoutMs: 240_000 });
+  const result = await engine.exec(id, ['/bin/bash', '-c', `{ ${script}\n} 2>&1`], { timeoutMs: 300_000 });
   return { exitCode: result.exitCode, output: result.stdout };
 }
 

@@ -18,6 +18,9 @@ import {
   type EngineInfo,
   type ExecOptions,
   type ExecResult,
+  type ImageBuildOptions,
+  type ImageBuildResult,
+  type ImageBuildSpec,
   type ImageConfig,
   type ImageInfo,
   type Labels,
@@ -507,6 +510,43 @@ export class FakeEngine implements ContainerEngine {
     throw new EngineError('other', `no registry has ${reference}`);
   }
 
+  async imageConfig(reference: string): Promise<ImageConfig | undefined> {
+    await this.#enter('imageConfig');
+    const config = this.#findImage(reference)?.config;
+    if (config === undefined) return undefined;
+    const nothing = { env: {}, labels: {}, user: '', workingDir: '', entrypoint: [], command: [] };
+    return { ...nothing, ...config };
+  }
+
+  async buildImage(
+    spec: ImageBuildSpec,
+    context: Readable,
+    { onOutput, signal }: ImageBuildOptions,
+  ): Promise<ImageBuildResult> {
+    await this.#enter('buildImage');
+    const files = await unpack(context).catch((cause: unknown) => {
+      throw new EngineError('other', 'the context cannot be read', { cause });
+    });
+    const text = files.get(`/${spec.dockerfile}`);
+    if (text === undefined) {
+      const reason = `Cannot locate specified Dockerfile: ${spec.dockerfile}`;
+      return { outcome: 'failed', reason, step: null, stages: [] };
+    }
+    const build = new FakeImageBuild(spec, files, (name) => this.#findImage(name));
+    const keep = (labels: Labels): string => {
+      const config = { ...build.config, labels: { ...build.config.labels, ...labels } };
+      const seed = JSON.stringify([build.seed, labels]);
+      return this.#putImage(undefined, config, build.files, this.#clock.now(), seed).id;
+    };
+    const stages: string[] = [];
+    const failure = await build.run(text.toString(), onOutput, signal, () => stages.push(keep({})));
+    if (signal.aborted) return { outcome: 'called-off', stages };
+    if (failure !== undefined) return { outcome: 'failed', ...failure, stages };
+    const imageId = keep(spec.labels);
+    await onOutput(`Successfully built ${imageId.slice(7, 19)}\n`);
+    return { outcome: 'built', imageId, stages };
+  }
+
   async importImage(tar: Readable, reference: string, config: ImageConfig): Promise<void> {
     await this.#enter('importImage');
     const files = await unpack(tar);
@@ -730,14 +770,20 @@ export class FakeEngine implements ContainerEngine {
     return this.#images.find((image) => image.id === reference || image.references.has(qualified(reference)));
   }
 
-  #putImage(reference: string, config: ImageConfig, files: Files, createdAt: Date, seed: string): FakeImage {
+  #putImage(
+    reference: string | undefined,
+    config: ImageConfig,
+    files: Files,
+    createdAt: Date,
+    seed: string,
+  ): FakeImage {
     const id = `sha256:${createHash('sha256').update(seed).digest('hex')}`;
     let image = this.#images.find((existing) => existing.id === id);
     if (image === undefined) {
       image = { id, references: new Set(), config, files, createdAt };
       this.#images.push(image);
     }
-    this.#name(image, reference);
+    if (reference !== undefined) this.#name(image, reference);
     return image;
   }
 
@@ -745,6 +791,122 @@ export class FakeEngine implements ContainerEngine {
     for (const other of this.#images) other.references.delete(qualified(reference));
     image.references.add(qualified(reference));
   }
+}
+
+/** As much of a Dockerfile as tests need. */
+class FakeImageBuild {
+  config: ImageConfig = {};
+  files: Files = new Map();
+  /** What makes another image of it. */
+  readonly seed: string[] = [];
+
+  constructor(
+    private readonly spec: ImageBuildSpec,
+    private readonly context: Files,
+    private readonly find: (reference: string) => FakeImage | undefined,
+  ) {}
+
+  /** Answers why it failed. */
+  async run(
+    dockerfile: string,
+    onOutput: (text: string) => Promise<void>,
+    signal: AbortSignal,
+    onStageEnd: () => void,
+  ): Promise<{ reason: string; step: string } | undefined> {
+    const lines = dockerfile.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'));
+    for (const [index, line] of lines.entries()) {
+      if (line.startsWith('FROM') && index > 0) onStageEnd();
+      await onOutput(`Step ${index + 1}/${lines.length} : ${line}\n`);
+      const reason = await this.#step(line, onOutput, signal);
+      if (reason !== undefined) return { reason, step: line };
+      this.seed.push(line);
+    }
+    return undefined;
+  }
+
+  async #step(
+    line: string,
+    onOutput: (text: string) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const [, instruction = '', rest = ''] = /^(\w+)\s+(.*)$/.exec(line) ?? [];
+    switch (instruction) {
+      case 'FROM': {
+        const [name = ''] = rest.split(' ');
+        const base = this.find(name);
+        if (base === undefined) return 'pull access denied, repository does not exist';
+        this.config = base.config;
+        this.files = new Map(base.files);
+        this.seed.push(base.id);
+        return undefined;
+      }
+      case 'COPY': {
+        const [source = '', target = ''] = rest.split(' ');
+        const content = this.context.get(`/${source}`);
+        if (content === undefined) return `COPY failed: ${source}: no such file or directory`;
+        this.files.set(target, content);
+        this.seed.push(createHash('sha256').update(content).digest('hex'));
+        return undefined;
+      }
+      case 'RUN':
+        return this.#runCommand(rest, onOutput, signal);
+      case 'ENV': {
+        const [name = '', value = ''] = rest.split('=');
+        const env = { ...this.config.env, [name]: this.#expand(value) };
+        this.config = { ...this.config, env };
+        this.seed.push(JSON.stringify(env));
+        return undefined;
+      }
+      case 'USER':
+        this.config = { ...this.config, user: rest };
+        return undefined;
+      case 'WORKDIR':
+        this.config = { ...this.config, workingDir: rest };
+        return undefined;
+      case 'CMD':
+        this.config = { ...this.config, command: words(rest) };
+        return undefined;
+      case 'ENTRYPOINT':
+        this.config = { ...this.config, entrypoint: words(rest), command: [] };
+        return undefined;
+      case 'ARG':
+        return undefined;
+      default:
+        return `dockerfile parse error: unknown instruction: ${instruction}`;
+    }
+  }
+
+  /** Knows `echo`, `exit` and `sleep`. */
+  async #runCommand(
+    command: string,
+    onOutput: (text: string) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    for (const part of command.split(/\s*(?:&&|;)\s*/)) {
+      const [program, argument = ''] = /^(\w+)\s*(.*)$/.exec(part)?.slice(1) ?? [];
+      if (program === 'echo') await onOutput(`${this.#expand(argument)}\n`);
+      else if (program === 'exit') {
+        return `The command '/bin/sh -c ${command}' returned a non-zero code: ${argument}`;
+      } else if (program === 'sleep') {
+        if (!signal.aborted)
+          await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+        return 'called off';
+      }
+    }
+    return undefined;
+  }
+
+  #expand(text: string): string {
+    return text.replace(
+      /\$(\w+)/g,
+      (_, name: string) => this.spec.buildArgs[name] ?? this.config.env?.[name] ?? '',
+    );
+  }
+}
+
+/** The exec form, or the shell's. */
+function words(text: string): string[] {
+  return text.startsWith('[') ? (JSON.parse(text) as string[]) : ['/bin/sh', '-c', text];
 }
 
 class FakeContainer {
@@ -1023,7 +1185,9 @@ function toImageInfo(image: FakeImage): ImageInfo {
 async function unpack(tar: Readable | Buffer): Promise<Files> {
   const files: Files = new Map();
   const entries = extract();
-  (Buffer.isBuffer(tar) ? Readable.from([tar]) : tar).pipe(entries);
+  const source = Buffer.isBuffer(tar) ? Readable.from([tar]) : tar;
+  source.once('error', (error) => entries.destroy(error));
+  source.pipe(entries);
   try {
     for await (const entry of entries) {
       const content = await buffer(entry);

@@ -15,13 +15,25 @@ without_usage() {
   sed -u '/^npm error Clean install a project/,/^npm error Run "npm help/d'
 }
 
+# unreachable_host LOG: the host of the request that failed, as the package manager names it, else the registry's.
+unreachable_host() {
+  local line host
+  line="$(grep -E 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT|failed, reason' <<< "$1" || true)"
+  host="$(sed -nE 's,.*https?://([^/ "@]*@)?([^/ ":]+(:[0-9]+)?).*,\2,p' <<< "$line" | head -n 1)"
+  [[ -n $host ]] || host="$(sed -nE 's,.*(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT) ([A-Za-z0-9.:-]+).*,\2,p' <<< "$line" | head -n 1)"
+  if [[ -z $host ]]; then
+    host="$(npm config get registry 2> /dev/null | sed -E 's,^https?://([^/@]*@)?([^/]+).*,\2,' || true)"
+  fi
+  echo "${host:-The package registry}"
+}
+
 # explain_failure WHAT: ends the build; the output above has the details.
 explain_failure() {
   local what="$1" log
   log="$(< "$command_log")"
   case "$log" in
     *ENOTFOUND* | *EAI_AGAIN* | *ECONNREFUSED* | *ETIMEDOUT* | *ENETUNREACH* | *ERR_SOCKET_TIMEOUT*)
-      fail "$what" "The package registry could not be reached: is the network down?"
+      fail "$what" "$(unreachable_host "$log") could not be reached: is the network down?"
       ;;
     *UNABLE_TO_GET_ISSUER_CERT* | *SELF_SIGNED_CERT* | *'unable to get local issuer certificate'*)
       fail "$what" "The package registry's certificate is not trusted by the host's list of authorities."

@@ -67,7 +67,7 @@ install_other_node() {
     node_version="$(resolve_version "$engine_node" <<< "${cached//node\/v/}")" || status=$?
     if ((status != 0)); then
       indent < "$error"
-      fail "The list of Node.js versions could not be fetched: is the network down?" \
+      fail "The list of Node.js versions could not be fetched from nodejs.org and $(registry_host): is the network down?" \
         "Node.js $(< "$runtimes/default-node") is installed and needs no network, but engines.node asks for $engine_node."
     fi
     warn "The list of Node.js versions could not be fetched: used $node_version from the cache."
@@ -80,7 +80,7 @@ install_other_node() {
     line "Downloading and installing node $node_version..."
     if ! download_node "$architecture" "$store" 2> "$error"; then
       indent < "$error"
-      fail "Node.js $node_version could not be downloaded: is the network down?"
+      fail "Node.js $node_version could not be downloaded from nodejs.org and $(registry_host): is the network down?"
     fi
   fi
   rm -rf .heroku/node "$error"
@@ -88,6 +88,11 @@ install_other_node() {
   cp -a "$store/bin" .heroku/node/
   cp -a "$store/lib/node_modules" .heroku/node/lib/
   node_headers="$store"
+}
+
+# Of the npm settings, without credentials.
+registry_host() {
+  stock_npm config get registry 2> /dev/null | sed -E 's,^https?://([^/@]*@)?([^/]+).*,\2,' || echo 'the npm registry'
 }
 
 # The project's own list first; where that is blocked, the npm registry has the same binaries.

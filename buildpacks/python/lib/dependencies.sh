@@ -107,7 +107,7 @@ install_with_poetry() {
   header "Installing dependencies using 'poetry ${arguments[*]}'"
   run_logged poetry_in_environment "${arguments[@]}" || explain_failure Poetry
   # Poetry 1 installs from a lock file that does not fit and says so in a warning only.
-  if grep -q 'poetry.lock is not up to date' "$command_log"; then
+  if grep -Eq 'poetry\.lock is not (up to date|consistent)' "$command_log"; then
     fail "pyproject.toml and poetry.lock do not fit together." \
       "Run 'poetry lock --no-update' on your machine and commit the changed poetry.lock."
   fi

@@ -20,7 +20,7 @@ export function presentBuild(
     id: build.id,
     output_stream_url: outputStreamUrl,
     release: build.releaseId === null ? null : { id: build.releaseId },
-    slug: build.slugId === null ? null : { id: build.slugId },
+    slug: build.slugId === null || build.stack === 'container' ? null : { id: build.slugId },
     source_blob: {
       checksum: build.sourceBlob?.checksum ?? null,
       url: build.sourceBlob?.url ?? gitUrl,

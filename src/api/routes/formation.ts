@@ -1,6 +1,9 @@
 import { Router } from 'express';
-import { invalidParams, notSupported } from '../../domain/errors';
+import type { App } from '../../domain/app';
+import { invalidParams } from '../../domain/errors';
+import type { ImageUpdate } from '../../platform/container-releases/container-releases';
 import type { FormationUpdate, FormationView } from '../../platform/formation/formation';
+import type { Actor } from '../../domain/account';
 import { accountOf } from '../auth';
 import { sendList, type SortKeys } from '../lists';
 import { presentFormation } from '../presenters/formation';
@@ -11,16 +14,17 @@ interface Change {
   quantity?: number | string;
   size?: string;
   dyno_size?: string | { id?: string; name?: string };
-  docker_image?: unknown;
+  docker_image?: string | null;
 }
 
 /**
  * Where the CLI and older clients leave the schema: quantities are texts and may be relative (`"+1"`), sizes are
- * given as `size` (contract, section 2.2, G8).
+ * given as `size` (contract, section 2.2, G8). `docker_image` belongs to the variant `docker-releases`.
  */
 const CHANGE = {
   quantity: { type: ['integer', 'string'] },
   size: { type: 'string' },
+  docker_image: { type: ['string', 'null'] },
   dyno_size: {
     anyOf: [
       { type: 'string' },
@@ -43,7 +47,11 @@ const SORT_KEYS: SortKeys<FormationView> = {
   id: (formation) => formation.id,
 };
 
-export function formationRoutes({ apps, formation }: Pick<ApiServices, 'apps' | 'formation'>): Router {
+export function formationRoutes({
+  apps,
+  containerReleases,
+  formation,
+}: Pick<ApiServices, 'apps' | 'containerReleases' | 'formation'>): Router {
   const router = Router();
 
   router.get('/apps/:app/formation', (req, res) => {
@@ -51,11 +59,11 @@ export function formationRoutes({ apps, formation }: Pick<ApiServices, 'apps' | 
     sendList(req, res, formation.list(app), SORT_KEYS, (entry) => presentFormation(entry, app));
   });
 
-  router.patch('/apps/:app/formation', (req, res) => {
+  router.patch('/apps/:app/formation', async (req, res) => {
     const { updates } = batchBody.parse(req.body);
     const app = apps.find(req.params.app);
-    const wanted = updates.map((update) => toUpdate(update.type, update));
-    res.json(formation.batchUpdate(accountOf(res), app, wanted).map((entry) => presentFormation(entry, app)));
+    const entries = await change(accountOf(res), app, updates);
+    res.json(entries.map((entry) => presentFormation(entry, app)));
   });
 
   router.get('/apps/:app/formation/:type', (req, res) => {
@@ -63,23 +71,45 @@ export function formationRoutes({ apps, formation }: Pick<ApiServices, 'apps' | 
     res.json(presentFormation(formation.find(app, req.params.type), app));
   });
 
-  router.patch('/apps/:app/formation/:type', (req, res) => {
-    const change = updateBody.parse(req.body);
+  router.patch('/apps/:app/formation/:type', async (req, res) => {
+    const body = updateBody.parse(req.body);
     const app = apps.find(req.params.app);
-    const { type } = formation.find(app, req.params.type);
-    formation.batchUpdate(accountOf(res), app, [toUpdate(type, change)]);
-    res.json(presentFormation(formation.find(app, type), app));
+    // A new image may bring a process type that is not there yet.
+    const type =
+      typeof body.docker_image === 'string' ? req.params.type : formation.find(app, req.params.type).type;
+    const [entry] = await change(accountOf(res), app, [{ ...body, type }]);
+    res.json(presentFormation(entry ?? formation.find(app, type), app));
   });
+
+  /** Images first, since they may bring process types that are then scaled. */
+  async function change(
+    actor: Actor,
+    app: App,
+    updates: readonly (Change & { type: string })[],
+  ): Promise<FormationView[]> {
+    const images = updates.flatMap(({ type, docker_image: image }): ImageUpdate[] =>
+      image === undefined ? [] : [{ type, image }],
+    );
+    if (images.length === 0) return formation.batchUpdate(actor, app, updates.map(toUpdate));
+    const removed = images.flatMap(({ type, image }) =>
+      image === null ? [{ ...formation.find(app, type), quantity: 0 }] : [],
+    );
+    await containerReleases.update(actor, app, images);
+    const isRemoved = ({ type }: { type: string }): boolean => removed.some((entry) => entry.type === type);
+    const scaled = updates.filter((update) => !isRemoved(update) && isScaling(update));
+    if (scaled.length > 0) formation.batchUpdate(actor, app, scaled.map(toUpdate));
+    const left = updates.filter((update) => !isRemoved(update));
+    return [...left.map(({ type }) => formation.find(app, type)), ...removed];
+  }
 
   return router;
 }
 
-function toUpdate(type: string, change: Change): FormationUpdate {
-  if (change.docker_image !== undefined) {
-    throw notSupported(
-      'dynodock does not support releasing container images (heroku container:release) yet.',
-    );
-  }
+function isScaling({ quantity, size, dyno_size: dynoSize }: Change): boolean {
+  return quantity !== undefined || size !== undefined || dynoSize !== undefined;
+}
+
+function toUpdate({ type, ...change }: Change & { type: string }): FormationUpdate {
   const size = sizeOf(change);
   return {
     type,

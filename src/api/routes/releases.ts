@@ -9,7 +9,10 @@ import type { ApiServices } from '../services';
 import type { StreamKeys } from '../stream-keys';
 import { outputStreamUrl } from './output-streams';
 
-const createBody = new RequestBody<{ slug: string; description?: string }>('release', 'Create');
+/** `heroku releases:retry` sends no slug where a release has none, but is made of images. */
+const createBody = new RequestBody<{ slug?: string; description?: string }>('release', 'Create', {
+  required: [],
+});
 const rollbackBody = new RequestBody<{ release: string }>('release', 'Rollback');
 
 const SORT_KEYS: SortKeys<Release> = {
@@ -23,11 +26,11 @@ export function releaseRoutes(
 ): Router {
   const router = Router();
   const present = (req: Request, app: App, release: Release): Record<string, unknown> =>
-    presentRelease(
-      release,
-      app,
-      release.command === null ? null : outputStreamUrl(req, streamKeys, 'releases', release.id),
-    );
+    presentRelease(release, app, {
+      outputStreamUrl:
+        release.command === null ? null : outputStreamUrl(req, streamKeys, 'releases', release.id),
+      isOfImages: releases.isOfImages(release),
+    });
 
   router.get('/apps/:app/releases', (req, res) => {
     const app = apps.find(req.params.app);
@@ -42,8 +45,9 @@ export function releaseRoutes(
       : await createFromSlug(req.body);
     res.status(201).json(present(req, app, release));
 
-    function createFromSlug(body: unknown): Promise<Release> {
+    async function createFromSlug(body: unknown): Promise<Release> {
       const { slug, description } = createBody.parse(body);
+      if (slug === undefined) return releases.repeatImages(accountOf(res), app, description);
       return slugs.release(accountOf(res), app, slug, description);
     }
   });

@@ -1,6 +1,6 @@
 import type { Actor } from '../../domain/account';
 import { assertAppName, generateAppName, type App } from '../../domain/app';
-import { invalidParams, notFound, notSupported } from '../../domain/errors';
+import { invalidParams, notFound } from '../../domain/errors';
 import { isUuid, type AppId, type DomainId } from '../../domain/ids';
 import { DEFAULT_STACK, isStackName, STACK_NAMES, type StackName } from '../../domain/stack';
 import { record, type PlatformContext } from '../context';
@@ -173,9 +173,6 @@ export class Apps {
 function parseStack(text: string): StackName {
   if (!isStackName(text)) {
     throw invalidParams(`Stack ${text} is not available. Available stacks: ${STACK_NAMES.join(', ')}.`);
-  }
-  if (text === 'container') {
-    throw notSupported('dynodock does not build apps of the container stack (heroku.yml) yet.');
   }
   return text;
 }

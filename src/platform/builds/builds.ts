@@ -400,6 +400,7 @@ export class Builds implements AppResources {
       checksum: built.checksum,
       size: built.size,
       image: built.image,
+      ...(built.images === undefined ? {} : { images: built.images }),
       createdAt: now,
       updatedAt: now,
     };
@@ -411,6 +412,7 @@ export class Builds implements AppResources {
       const release = this.#options.releases.deploy(job.actor, app, slug, (made) => {
         // Detected once, kept from then on (Dev Center "Buildpacks").
         if (
+          built.buildpacks.length > 0 &&
           job.input.buildpacks === undefined &&
           store.buildpackInstallations.get(app.id).length === 0 &&
           !Object.hasOwn(store.configVars.get(app.id), 'BUILDPACK_URL')

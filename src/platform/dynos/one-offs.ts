@@ -13,8 +13,8 @@ import {
   substituteProcessType,
   terminalSize,
 } from '../../domain/one-off';
-import type { ProcessTypes } from '../../domain/procfile';
 import type { Release } from '../../domain/release';
+import type { Slug } from '../../domain/slug';
 import { record, type PlatformContext } from '../context';
 import type { Attachments } from './attachments';
 import { newOneOffDyno } from './new-one-off';
@@ -61,7 +61,8 @@ export class OneOffService {
     const attached = input.attach ?? false;
     const env = parseEnvironment(input.env ?? {});
     const dyno = store.transaction(() => {
-      const { release, processTypes } = this.#currentCode(app);
+      const { release, slug } = this.#currentCode(app);
+      const processType = imageTypeOf(slug, input.type);
       const size = this.#size(app, input);
       // Those that are ending included: they still run.
       const oneOffs = store.dynos.of(app.id).filter((dyno) => dyno.type === ONE_OFF_TYPE);
@@ -74,11 +75,12 @@ export class OneOffService {
       const created = newOneOffDyno(this.#context, release, {
         type: ONE_OFF_TYPE,
         size,
-        command: substituteProcessType(parseCommand(input.command), processTypes),
+        command: substituteProcessType(parseCommand(input.command), slug.processTypes),
         oneOff: {
           attached,
           terminal: attached && input.forceNoTty !== true ? terminalSize(env) : null,
           env,
+          ...(processType === undefined ? {} : { processType }),
           expiresAt: timeToLiveMs === null ? null : new Date(clock.now().getTime() + timeToLiveMs),
         },
       });
@@ -138,7 +140,7 @@ export class OneOffService {
     return `rendezvous://localhost:${this.#context.settings.apiPort}/${secret}`;
   }
 
-  #currentCode(app: App): { release: Release; processTypes: ProcessTypes } {
+  #currentCode(app: App): { release: Release; slug: Slug } {
     const { store } = this.#context;
     const release = store.releases.current(app.id);
     const slug = store.slugs.ofRelease(release);
@@ -147,7 +149,7 @@ export class OneOffService {
         `Cannot run a process: app ${app.name} has no code yet. Deploy it first, e.g. with "git push heroku main".`,
       );
     }
-    return { release, processTypes: slug.processTypes };
+    return { release, slug };
   }
 
   #size(app: App, { size, type }: NewOneOff): DynoSizeName {
@@ -160,4 +162,13 @@ export class OneOffService {
       (type == null ? undefined : sizeOf(type)) ?? sizeOf('web') ?? this.#context.settings.defaultDynoSize
     );
   }
+}
+
+/** On the container stack a one-off dyno runs the image of the type that it is given (`heroku run --type`). */
+function imageTypeOf({ images }: Slug, type: string | null | undefined): string | undefined {
+  if (images === undefined) return undefined;
+  if (Object.keys(images).length === 0)
+    throw invalidParams('Cannot run a process: the app has no image any more.');
+  if (type == null || Object.hasOwn(images, type)) return type ?? undefined;
+  throw invalidParams(`The app has no image for process type ${type}.`);
 }

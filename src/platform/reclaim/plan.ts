@@ -2,7 +2,7 @@ import type { Stored, StorageView } from '../../build/storage';
 import type { Build } from '../../domain/build';
 import type { AppId, ReleaseId, SlugId } from '../../domain/ids';
 import type { Release } from '../../domain/release';
-import type { Slug } from '../../domain/slug';
+import { imagesOf, type Slug } from '../../domain/slug';
 import type { SlugUpload } from '../../domain/slug-upload';
 import { SOURCE_TTL_MS } from '../sources/sources';
 
@@ -63,6 +63,8 @@ export const WORK_GRACE_MS = 24 * 3_600_000;
 /** An uploaded slug that nobody has released by then is given up. */
 export const UPLOAD_TTL_MS = 7 * 24 * 3_600_000;
 export const KEPT_OUTPUTS = 50;
+/** What builds of Dockerfiles leave behind, after the last one. */
+export const LAYERS_KEPT_MS = 7 * 86_400_000;
 const LATEST_DAEMON_IMAGE = 'dynodock/daemon:latest';
 
 type Verdict = Omit<ReclaimItem, 'thing' | 'expires'> & { expires?: readonly SlugId[] };
@@ -102,6 +104,8 @@ function judge(state: ReclaimState, thing: Stored, evicted: ReadonlySet<Stored>)
       return judgeSlugImage(state, thing, app);
     case 'slug-archive':
       return judgeArchive(state, thing, app);
+    case 'build-layers':
+      return judgeLayers(state, thing, app);
     case 'build-output':
       return judgeOutput(state, thing, app);
     case 'slug-upload':
@@ -121,20 +125,30 @@ function judgeSlugImage(
   app: AppState,
 ): Verdict {
   if (isInUse(state, image)) return keep('a container uses it');
-  const slugs = app.slugs.filter((slug) => image.references.includes(slug.image));
+  const slugs = app.slugs.filter((slug) =>
+    imagesOf(slug).some((reference) => image.references.includes(reference)),
+  );
   if (slugs.length === 0) return judgeOrphan(state, app, state.seenSince.get(image.id));
   const { limits, archives } = state;
   for (const slug of slugs) {
     const why = needOf(state, app, slug) ?? placeOf(app, slug, limits.keptReleases, 'rollback targets');
     if (why !== undefined) return keep(why);
   }
-  // Without an archive it can't be made again: then it stays as long as an archive would.
+  // Without an archive it can't be made again: then it stays as long as an archive would. Images of the container stack
+  // have none, and may be large.
   const irreplaceable = slugs.filter((slug) => !archives.has(slug.id));
   for (const slug of irreplaceable) {
+    if (slug.images !== undefined) continue;
     const why = placeOf(app, slug, limits.keptSlugs, 'slugs, and there is no archive of it');
     if (why !== undefined) return keep(why);
   }
   const beyond = `beyond the last ${limits.keptReleases} rollback targets`;
+  if (slugs.every((slug) => slug.images !== undefined)) {
+    return remove(
+      `${namesOf(app, slugs)}: ${beyond}; nobody can roll back to it any more`,
+      irreplaceable.map(idOf),
+    );
+  }
   return irreplaceable.length === slugs.length
     ? remove(`${namesOf(app, slugs)}: ${beyond}, and too old for a slug`, irreplaceable.map(idOf))
     : remove(
@@ -142,6 +156,19 @@ function judgeSlugImage(
         // Where another slug of the same content has one, that is of no use to these.
         irreplaceable.map(idOf),
       );
+}
+
+/** Only the next build of a Dockerfile is quicker with them. */
+function judgeLayers(
+  state: ReclaimState,
+  layers: Extract<Stored, { kind: 'build-layers' }>,
+  app: AppState,
+): Verdict {
+  if (app.building) return keep('its app is being built');
+  if (layers.references.length === 0) return remove('those of a later build took their place');
+  return state.now.getTime() - lastUse(app, layers.createdAt) < LAYERS_KEPT_MS
+    ? keep('the next build may use them')
+    : remove(`not built for ${LAYERS_KEPT_MS / 86_400_000} days`);
 }
 
 function judgeArchive(
@@ -278,8 +305,8 @@ function evictBuildpacks({ things, limits, now }: ReclaimState): ReadonlySet<Sto
   return evicted;
 }
 
-function lastUse({ builds }: AppState): number {
-  return Math.max(0, ...builds.map(({ updatedAt }) => updatedAt.getTime()));
+function lastUse({ builds }: AppState, atLeast = new Date(0)): number {
+  return Math.max(atLeast.getTime(), ...builds.map(({ updatedAt }) => updatedAt.getTime()));
 }
 
 function isInUse(

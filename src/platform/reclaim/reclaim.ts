@@ -253,6 +253,7 @@ function toPlatformError(error: unknown): unknown {
 export function nameOf(thing: Stored): string {
   switch (thing.kind) {
     case 'slug-image':
+    case 'build-layers':
     case 'stack-image':
       return thing.references.length === 0 ? thing.id : thing.references.join(' ');
     case 'build-cache':
@@ -272,7 +273,7 @@ function figuresOf(things: readonly Stored[], images: number | null): DiskFigure
   for (const thing of things) {
     if (thing.kind === 'build-cache') {
       figures.caches = figures.caches === null || thing.bytes === null ? null : figures.caches + thing.bytes;
-    } else if (thing.kind !== 'slug-image' && thing.kind !== 'stack-image') figures.files += thing.bytes;
+    } else if ('path' in thing) figures.files += thing.bytes;
   }
   return figures;
 }

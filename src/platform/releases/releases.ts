@@ -33,6 +33,11 @@ export class Releases {
     return this.#phase.outputStream(id);
   }
 
+  /** Is it made of images (stack `container`), and not of a slug? */
+  isOfImages(release: Release): boolean {
+    return this.#context.store.slugs.ofRelease(release)?.images !== undefined;
+  }
+
   /** Oldest first. */
   list(app: App): Release[] {
     return this.#context.store.releases.of(app.id);
@@ -90,17 +95,20 @@ export class Releases {
    * with a web type scales web=1, Dev Center "Scaling") and the release, all or nothing. `alongside` runs in the same
    * transaction, e.g. to close the build's row.
    */
-  deploy(actor: Actor, app: App, slug: Slug, alongside?: (release: Release) => void): Release {
+  deploy(
+    actor: Actor,
+    app: App,
+    slug: Slug,
+    alongside?: (release: Release) => void,
+    description = slug.commit === null ? 'Deploy' : describeDeploy(slug.commit),
+  ): Release {
     const { store } = this.#context;
     const scaled: string[] = [];
     const release = store.transaction(() => {
       const first = !this.#everDeployed(app);
       store.slugs.insert(slug);
       scaled.push(...addProcessTypes(this.#context, app, slug.processTypes, first));
-      const created = this.create(actor, app, {
-        description: slug.commit === null ? 'Deploy' : describeDeploy(slug.commit),
-        slugId: slug.id,
-      });
+      const created = this.create(actor, app, { description, slugId: slug.id });
       alongside?.(created);
       return created;
     });
@@ -143,7 +151,7 @@ export class Releases {
   createFromSlug(actor: Actor, app: App, slugId: string, description?: string): Release {
     const { store } = this.#context;
     const slug = isUuid(slugId) ? store.slugs.get(slugId as SlugId) : undefined;
-    if (slug?.appId !== app.id) throw notFound('slug');
+    if (slug?.appId !== app.id || slug.images !== undefined) throw notFound('slug');
     const expired = this.list(app).find(
       (release) => release.slugId === slug.id && release.status === 'expired',
     );
@@ -160,6 +168,17 @@ export class Releases {
         slugId: slug.id,
       });
     });
+  }
+
+  /** Releases the images of the newest deploy again. Throws invalid_params where there is none, or it is a slug. */
+  repeatImages(actor: Actor, app: App, description: string | undefined): Release {
+    const newest = this.list(app).findLast(({ slugId }) => slugId !== null);
+    const code = this.#context.store.slugs.ofRelease(newest);
+    if (code?.images === undefined || description === undefined) {
+      throw invalidParams('Parameter slug is required.');
+    }
+    if (newest?.status === 'expired') throw slugExpired(newest);
+    return this.create(actor, app, { description, slugId: code.id });
   }
 
   #everDeployed(app: App): boolean {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { BuildFailure } from '../../build/build-failure';
 import type { SlugImages } from '../../build/slug-images';
@@ -16,7 +16,14 @@ import type { SlugUpload } from '../../domain/slug-upload';
 import { isStackName, STACK_IDS, STACK_NAMES, type StackName } from '../../domain/stack';
 import { EngineError } from '../../engine/engine';
 import type { AppResources } from '../apps/apps';
-import { openBlob, receiveBlob, type BlobLimits, type OpenBlob, type Upload } from '../blobs/blob-file';
+import {
+  openBlob,
+  PARTIAL_SUFFIX,
+  receiveBlob,
+  type BlobLimits,
+  type OpenBlob,
+  type Upload,
+} from '../blobs/blob-file';
 import type { BlobUrls } from '../blobs/blob-urls';
 import { record, type PlatformContext } from '../context';
 import type { Releases } from '../releases/releases';
@@ -62,6 +69,15 @@ export class Slugs implements AppResources {
     this.#options = options;
   }
 
+  /** Removes what an earlier run of the daemon left half done. */
+  async start(): Promise<void> {
+    const { uploadsDir } = this.#options;
+    await mkdir(uploadsDir, { recursive: true, mode: 0o700 });
+    const names = await readdir(uploadsDir, { recursive: true });
+    const unfinished = names.filter((name) => name.endsWith(PARTIAL_SUFFIX));
+    await Promise.all(unfinished.map((name) => rm(path.join(uploadsDir, name), { force: true })));
+  }
+
   find(app: App, id: string): Slug | SlugUpload {
     const { store } = this.#context;
     if (!isUuid(id)) throw notFound('slug');
@@ -69,7 +85,8 @@ export class Slugs implements AppResources {
     const found =
       [store.slugs.get(slugId), store.slugUploads.get(slugId)].find((slug) => slug?.appId === app.id) ??
       store.slugs.copyOf(slugId, app.id);
-    if (found === undefined) throw notFound('slug');
+    // What releases of images consist of is no slug to the API.
+    if (found === undefined || ('images' in found && found.images !== undefined)) throw notFound('slug');
     return found;
   }
 
@@ -148,7 +165,7 @@ export class Slugs implements AppResources {
     const { store } = this.#context;
     const upload = store.slugUploads.get(id);
     const slug = upload === undefined ? store.slugs.get(id) : await this.#once(id, () => this.#adopt(upload));
-    if (slug === undefined) throw notFound('slug');
+    if (slug === undefined || slug.images !== undefined) throw notFound('slug');
     return slug.appId === app.id ? slug : this.#once(`${id} ${app.id}`, () => this.#copy(slug, app));
   }
 

@@ -51,7 +51,8 @@ export class Sources {
       const file = path.join(directory, name);
       const { mtimeMs } = await stat(file);
       const age = this.#context.clock.now().getTime() - mtimeMs;
-      if (name.endsWith(PARTIAL_SUFFIX) || age >= SOURCE_TTL_MS) await rm(file, { force: true });
+      if (name.endsWith(PARTIAL_SUFFIX) || age >= SOURCE_TTL_MS)
+        await rm(file, { recursive: true, force: true });
     }
   }
 

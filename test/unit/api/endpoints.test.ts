@@ -186,8 +186,10 @@ describe('apps', () => {
     expect(generated.body.name).toMatch(/^[a-z]+-[a-z]+-\d{5}$/);
   });
 
-  test('of the container stack are refused for now', async () => {
-    expectError(await api.post('/apps', { stack: 'container' }), 501, 'not_supported');
+  test('may be of the container stack', async () => {
+    const answer = await api.post('/apps', { name: 'boxed', stack: 'container' });
+    expectToMatchSchema('app', answer.body);
+    expect(answer.body).toMatchObject({ stack: { name: 'container' }, build_stack: { name: 'container' } });
   });
 
   test('may name their stack and region by id', async () => {
@@ -421,7 +423,7 @@ describe('formation', () => {
     [{ updates: [{ type: 'web', dyno_size: {} }] }, 422, 'invalid_params'],
     [{ updates: [{ type: 'web', quantity: 101 }] }, 422, 'invalid_params'],
     [{ updates: [{ type: 'clock', quantity: 1 }] }, 404, 'not_found'],
-    [{ updates: [{ type: 'web', docker_image: 'sha256:0' }] }, 501, 'not_supported'],
+    [{ updates: [{ type: 'web', docker_image: 'sha256:0' }] }, 422, 'invalid_params'],
   ])('is not changed by %j', async (body, status, id) => {
     expectError(await api.patch('/apps/demo/formation', body), status, id);
     expect((await api.get('/apps/demo/formation/web')).body.quantity).toBe(1);

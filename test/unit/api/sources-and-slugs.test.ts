@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -51,7 +51,7 @@ describe('archives', () => {
     const { status, body } = await api.post(target);
     expect(status).toBe(201);
     expectToMatchSchema('source', body);
-    return body.source_blob;
+    return (body as { source_blob: { put_url: string; get_url: string } }).source_blob;
   }
 
   function stored(folder: string): string[] {
@@ -103,7 +103,7 @@ describe('archives', () => {
         method: 'PUT',
         body: new Blob(['x'.repeat(MAX + 1)]).stream(),
         duplex: 'half',
-      } as RequestInit);
+      });
       expect(chunked.status).toBe(413);
       expect((await get(getUrl)).text).toBe('before');
       expect(stored('sources')).toHaveLength(1);
@@ -140,7 +140,7 @@ describe('archives', () => {
       const answer = await api.post('/apps/demo/slugs', body);
       expect(answer).toMatchObject({ status: 201, body: { blob: { method: 'PUT' } } });
       expectToMatchSchema('slug', answer.body);
-      return answer.body;
+      return answer.body as Awaited<ReturnType<typeof aSlug>>;
     }
 
     test('are announced, uploaded and released, and scale web to 1', async () => {
@@ -177,7 +177,7 @@ describe('archives', () => {
       const slug = await aSlug();
       await put(slug.blob.url, 'archive');
       const releases = [1, 2].map(() => api.post('/apps/demo/releases', { slug: slug.id }));
-      expect((await Promise.all(releases)).map(({ body }) => body.version).sort()).toEqual([3, 4]);
+      expect((await Promise.all(releases)).map(({ body }) => Number(body.version)).sort()).toEqual([3, 4]);
       expect(adopted).toHaveLength(1);
     });
 
@@ -236,6 +236,15 @@ describe('archives', () => {
       await api.delete('/apps/demo');
       expect((await api.get('/apps/other/releases/3')).body).toMatchObject({ slug: { id: copy?.id } });
       expect(await api.post('/apps/other/releases', { slug: slug.id })).toMatchObject({ status: 404 });
+    });
+
+    test('that were half uploaded when the daemon ended are gone after a start', async () => {
+      const slug = await aSlug();
+      await put(slug.blob.url, 'archive');
+      const folder = path.join(api.outputDir, 'uploads', app.id);
+      writeFileSync(path.join(folder, `${slug.id}.tgz.1.partial`), 'half');
+      await api.services.slugs.start();
+      expect(stored('uploads')).toEqual([path.join(app.id, `${slug.id}.tgz`)]);
     });
 
     test('go with their app, even while they are uploaded', async () => {

@@ -6,6 +6,8 @@ const catalog: BuildpackCatalog = {
     ['heroku/procfile', '/bp/procfile'],
     ['heroku/nodejs', '/bp/nodejs'],
     ['heroku/ruby', '/bp/ruby'],
+    ['heroku/static', '/bp/static'],
+    ['heroku/go', '/bp/go'],
   ]),
   allowLocal: false,
 };
@@ -102,10 +104,12 @@ describe('resolveBuildpack', () => {
   });
 });
 
-test('an app without buildpacks is tried with the languages first, in the order of Heroku', () => {
+test('an app without buildpacks is tried with the languages first, in the order of Heroku, then as static pages', () => {
   expect(detectableBuildpacks(catalog).map(({ name }) => name)).toEqual([
     'heroku/ruby',
     'heroku/nodejs',
+    'heroku/go',
+    'heroku/static',
     'heroku/procfile',
   ]);
 });

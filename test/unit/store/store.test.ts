@@ -15,6 +15,7 @@ import type {
   SniEndpointId,
 } from '../../../src/domain/ids';
 import type { OneOff } from '../../../src/domain/one-off';
+import type { Slug } from '../../../src/domain/slug';
 import type { SniEndpoint } from '../../../src/domain/sni-endpoint';
 import type { NewRelease } from '../../../src/store/releases';
 import { Store } from '../../../src/store/store';
@@ -191,6 +192,33 @@ describe('Store', () => {
     expect(store.events.of(app.id)).toEqual([
       { id: 1, appId: app.id, kind: 'app.create', payload: { a: 1 }, actor: 'a@b.example', at: AT },
     ]);
+  });
+
+  test('keeps the images of a release of the container stack, which a slug has none of', () => {
+    const app = anApp(store);
+    store.apps.insert(app);
+    const slug: Slug = {
+      id: randomUUID() as SlugId,
+      appId: app.id,
+      stack: 'container',
+      commit: null,
+      commitDescription: null,
+      processTypes: { web: 'x' },
+      buildpackProvidedDescription: null,
+      checksum: 'SHA256:00',
+      size: 1,
+      image: 'x',
+      images: { web: { reference: 'x', id: 'sha256:0', argv: ['x', 'y z'], runsAsRoot: true } },
+      createdAt: AT,
+      updatedAt: AT,
+    };
+    store.slugs.insert(slug);
+    expect(store.slugs.get(slug.id)).toMatchObject(slug);
+    const plain: Slug = { ...slug, id: randomUUID() as SlugId };
+    delete plain.images;
+    store.slugs.insert(plain);
+    expect(store.slugs.get(plain.id)).toMatchObject(plain);
+    expect(store.slugs.get(plain.id)?.images).toBeUndefined();
   });
 
   test('keeps certificates apart from their keys, and frees domains when one goes', () => {

@@ -552,3 +552,73 @@ describe('planReclaim', () => {
     });
   });
 });
+
+describe('images of the container stack', () => {
+  const ofImages = (number: number, ...references: string[]): Slug =>
+    aSlug(number, {
+      stack: 'container',
+      image: references[0] ?? '',
+      images: Object.fromEntries(
+        references.map((reference, index) => [
+          `type${index}`,
+          { reference, id: `sha256:${number}`, argv: null, runsAsRoot: false },
+        ]),
+      ),
+    });
+  const boxed = (count: number, more: Partial<AppState> = {}): AppState => {
+    const slugs = Array.from({ length: count }, (_, index) =>
+      ofImages(
+        index + 1,
+        `dynodock/slug:${index + 1}`,
+        `dynodock/slug:${index + 1}-worker`,
+        'dynodock/slug:shared',
+      ),
+    );
+    const releases = slugs.map((slug, index) => aRelease(index + 1, slug, { current: index + 1 === count }));
+    return anApp({ slugs, releases, ...more });
+  };
+  const named = (name: string): Stored =>
+    image(0, { id: `sha256:${name}`, references: [`dynodock/slug:${name}`] });
+  const layers = (more: Partial<Extract<Stored, { kind: 'build-layers' }>> = {}): Stored => ({
+    kind: 'build-layers',
+    appId: APP,
+    id: 'sha256:layers',
+    references: ['dynodock/layers:app-1-web-0'],
+    bytes: 1,
+    createdAt: LONG_AGO,
+    ...more,
+  });
+
+  test('every image of a release that can be rolled back to stays, and those of older ones expire with it', () => {
+    const items = planReclaim(
+      aState([boxed(5)], ['5', '5-worker', '3', '3-worker', '2', '2-worker', 'shared'].map(named), {
+        limits: { keptReleases: 2, keptSlugs: 50, cacheBudgetBytes: 0, buildpackBudgetBytes: 0 },
+      }),
+    );
+    expect(items.map(({ action }) => action)).toEqual([
+      'keep',
+      'keep',
+      'keep',
+      'keep',
+      'remove',
+      'remove',
+      'keep',
+    ]);
+    expect(items.flatMap(({ expires }) => expires)).toEqual(['slug-2', 'slug-2']);
+    expect(items[4]?.reason).toBe(
+      'v2: beyond the last 2 rollback targets; nobody can roll back to it any more',
+    );
+  });
+
+  test('layers stay for a week after a build, and go when a later build or nothing at all needs them', () => {
+    const judge = (thing: Stored, more: Partial<AppState> = {}): string | undefined =>
+      planReclaim(aState([boxed(1, more)], [thing]))[0]?.action;
+    const recently = [aBuild(1, { updatedAt: new Date(NOW.getTime() - 86_400_000) })];
+    expect(judge(layers(), { builds: recently })).toBe('keep');
+    expect(judge(layers({ createdAt: NOW }))).toBe('keep');
+    expect(judge(layers())).toBe('remove');
+    expect(judge(layers(), { building: true })).toBe('keep');
+    expect(judge(layers({ references: [], createdAt: NOW }))).toBe('remove');
+    expect(planReclaim(aState([], [layers({ appId: 'gone' as AppId })]))[0]?.action).toBe('remove');
+  });
+});

@@ -140,12 +140,12 @@ describe('Reclaim', () => {
 
   test('an uploaded slug that nobody has released can be released no more once it is gone', async () => {
     const now = world.clock.now();
-    const upload = { ...(await deploy()), id: 'upload' as SlugId, checksum: null, size: 7, updatedAt: now };
-    const other = { ...upload, id: 'other' as SlugId };
+    const { stack, commit, commitDescription, processTypes, buildpackProvidedDescription } = await deploy();
     const fileOf = (id: string): string => path.join(directory, 'uploads', app.id, `${id}.tgz`);
     mkdirSync(path.dirname(fileOf('x')), { recursive: true });
-    for (const { id } of [upload, other]) {
-      const { uploaded: _uploaded, copiedFrom: _copiedFrom, image: _image, ...row } = { ...upload, id };
+    for (const id of ['upload', 'other'] as SlugId[]) {
+      const content = { stack, commit, commitDescription, processTypes, buildpackProvidedDescription };
+      const row = { ...content, id, appId: app.id, checksum: null, size: 7, createdAt: now, updatedAt: now };
       world.store.slugUploads.insert(row);
       writeFileSync(fileOf(id), 'archive');
     }

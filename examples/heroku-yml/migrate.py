@@ -1,0 +1,3 @@
+import os
+
+print(f"Migrating as user {os.getuid()}")
