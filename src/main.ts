@@ -17,6 +17,7 @@ import { collectGarbage } from './cli/gc';
 import { answerCredentialRequest } from './cli/git-credentials';
 import { CommandError, printLines, printTable, readStandardInput, warn, writeOutput } from './cli/terminal';
 import { idle, sleepSettings, wake, type SleepOptions } from './cli/sleep';
+import { deletedAddOns, describeAddOns, undeleteAddOn } from './cli/addons';
 import { describeApp, describeApps } from './cli/status';
 import { ConfigError, describeSettings, loadConfig, processEnvironment, type Config } from './daemon/config';
 import { findInstance, type Instance } from './daemon/instance';
@@ -58,8 +59,8 @@ function buildProgram(): Command {
 
   program
     .command('down')
-    .description('stop daemon and router; dynos keep running')
-    .option('-a, --all', 'stop the dynos too')
+    .description('stop daemon and router; dynos and add-ons keep running')
+    .option('-a, --all', 'stop the dynos and add-ons too')
     .action(async (options: { all?: boolean }) => down(options.all === true));
 
   program
@@ -112,6 +113,16 @@ function buildProgram(): Command {
     );
 
   program
+    .command('addons:undelete [name]')
+    .description('get a destroyed add-on back with its data; without a name, list those that can be had')
+    .option('-a, --app <app>', 'the app that is to have it; default: the one that had it')
+    .action(async (name: string | undefined, options: { app?: string }) => {
+      const { api } = await daemon();
+      if (name === undefined) printTable(await deletedAddOns(api));
+      else printLines(...(await undeleteAddOn(api, name, options.app)));
+    });
+
+  program
     .command('doctor')
     .description('check every precondition, and say what to do')
     .action(async () => doctor());
@@ -161,8 +172,12 @@ function buildProgram(): Command {
   program
     .command('images')
     .description('build the images that builds and dynos run on')
+    .option(
+      '--addons [names...]',
+      'also those of add-ons: all, or these; they are built on first use otherwise',
+    )
     .option('--daemon', 'also the image of daemon and router for docker-compose.yml')
-    .action(async (options: { daemon?: boolean }) => images(options.daemon === true));
+    .action(async (options: { daemon?: boolean; addons?: true | string[] }) => images(options));
 
   program
     .command('router')
@@ -225,7 +240,7 @@ async function up(options: { detach?: boolean; detachedChild?: boolean }): Promi
 }
 
 async function down(all: boolean): Promise<void> {
-  const { stopDaemon, stopDynos, stopRouter } = await import('./daemon/down.js');
+  const { stopAll, stopDaemon, stopRouter } = await import('./daemon/down.js');
   const { config, paths } = open();
   const daemon = await stopDaemon(paths);
   const routerRan = await stopRouter(paths);
@@ -235,9 +250,11 @@ async function down(all: boolean): Promise<void> {
   }
   if (daemon || routerRan) printLines('dynodock is down.');
   if (all) {
-    const stopped = await stopDynos(config, paths);
-    printLines(`${stopped} ${stopped === 1 ? 'dyno' : 'dynos'} stopped.`);
-  } else printLines('Dynos keep running; `dynodock down --all` stops them too.');
+    const stopped = await stopAll(config, paths);
+    printLines(
+      `${stopped.dynos} ${stopped.dynos === 1 ? 'dyno' : 'dynos'} and ${stopped.addons} ${stopped.addons === 1 ? 'add-on' : 'add-ons'} stopped.`,
+    );
+  } else printLines('Dynos and add-ons keep running; `dynodock down --all` stops them too.');
 }
 
 async function status(app?: string): Promise<void> {
@@ -251,6 +268,7 @@ async function status(app?: string): Promise<void> {
     `API and git on port ${instance.apiPort}, apps on ports ${instance.routerHttpPort} and ${instance.routerHttpsPort} (https), data in ${paths.dataDir}`,
     '',
     ...(await describeApps(api)),
+    ...(await describeAddOns(api)),
   );
 }
 
@@ -382,13 +400,16 @@ async function build(folder: string, given: BuildArguments): Promise<void> {
   }
 }
 
-async function images(daemonToo: boolean): Promise<void> {
-  const { buildDaemonImage, prepareImages } = await import('./daemon/images.js');
+async function images(given: { daemon?: boolean; addons?: true | string[] }): Promise<void> {
+  const { buildAddOnImages, buildDaemonImage, prepareImages } = await import('./daemon/images.js');
   const { config, paths } = open();
   const options = { config, paths, imagesDir: IMAGES_DIR, onProgress: (line: string) => warn(line) };
   const stacks = await prepareImages(options);
   printLines(...Object.values(stacks).flatMap(({ run, build }) => [run, build]));
-  if (daemonToo) printLines(await buildDaemonImage({ ...options, packageDir: PACKAGE_DIR }));
+  if (given.addons !== undefined) {
+    printLines(...(await buildAddOnImages(options, given.addons === true ? undefined : given.addons)));
+  }
+  if (given.daemon === true) printLines(await buildDaemonImage({ ...options, packageDir: PACKAGE_DIR }));
 }
 
 async function router(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { AccountService } from '../platform/account/account';
+import type { AddOns } from '../platform/addons/addons';
 import type { AppFeatures } from '../platform/app-features/app-features';
 import type { Apps } from '../platform/apps/apps';
 import type { Authorizations } from '../platform/authorizations/authorizations';
@@ -13,6 +14,7 @@ import type { Dynos } from '../platform/dynos/dynos';
 import type { OneOffService } from '../platform/dynos/one-offs';
 import type { FormationService } from '../platform/formation/formation';
 import type { LogSessions } from '../platform/log-sessions/log-sessions';
+import type { Postgres } from '../platform/postgres/postgres';
 import type { Reclaim } from '../platform/reclaim/reclaim';
 import type { Releases } from '../platform/releases/releases';
 import type { Sleep } from '../platform/sleep/sleep';
@@ -23,6 +25,7 @@ import type { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 /** The use cases behind the endpoints. */
 export interface ApiServices {
   account: AccountService;
+  addons: AddOns;
   apps: Apps;
   appFeatures: AppFeatures;
   authorizations: Authorizations;
@@ -37,6 +40,7 @@ export interface ApiServices {
   formation: FormationService;
   logSessions: LogSessions;
   oneOffs: OneOffService;
+  postgres: Postgres;
   reclaim: Pick<Reclaim, 'plan' | 'run'>;
   releases: Releases;
   sleep: Sleep;

@@ -42,6 +42,10 @@ export interface Config {
   dynoHoursMs: number;
   /** Heroku's limits of dynos per size. */
   herokuLimits: boolean;
+  /** Ports of the host that add-ons may have: the first one, and how many. */
+  addonPorts: { first: number; count: number };
+  /** What dynos and the user's shell reach add-ons under; `auto` decides by the engine. */
+  addonHost: string;
   /** As it was, for finding the engine and for child processes. */
   environment: Readonly<Record<string, string | undefined>>;
 }
@@ -90,6 +94,8 @@ const SETTINGS = {
   frozenMs: setting('DYNODOCK_FROZEN_SECONDS', '3600', seconds, 'With tiered sleep: stopped after so long frozen'),
   dynoHoursMs: setting('DYNODOCK_DYNO_HOURS', '0', (text) => (text === '0' ? 0 : positive(text) * 3_600_000), 'Dyno hours that all eco and free dynos share by the month (Heroku: 1000); 0 = no such limit'),
   herokuLimits: setting('DYNODOCK_HEROKU_LIMITS', 'off', (text) => oneOf('on', 'off')(text) === 'on', "Heroku's limits of dynos per size (one eco or basic dyno per process type ...)"),
+  addonPorts: setting('DYNODOCK_ADDON_PORTS', '20000-28999', portRange, 'Ports of this machine that add-ons may have'),
+  addonHost: setting('DYNODOCK_ADDON_HOST', 'auto', (text) => (text === 'auto' ? text : domain(text)), "Host in the URLs of add-ons; auto: the bridge's gateway, or host.docker.internal where the engine has no bridge here"),
   allowedHosts: setting('DYNODOCK_ALLOWED_HOSTS', '', list, 'Further Host headers that the API answers to, comma separated'),
 }; // prettier-ignore
 
@@ -138,6 +144,15 @@ function port(text: string): number {
   const number = Number(text);
   if (!Number.isInteger(number) || number < 0 || number > 65_535) throw new Error('not a port number');
   return number;
+}
+
+function portRange(text: string): { first: number; count: number } {
+  const [, from, to] = /^(\d+)-(\d+)$/.exec(text) ?? [];
+  const [first, last] = [port(from ?? ''), port(to ?? '')];
+  if (from === undefined || first === 0 || last - first < 100) {
+    throw new Error('not a range of at least 100 ports, like 20000-28999');
+  }
+  return { first, count: last - first + 1 };
 }
 
 function positive(text: string): number {

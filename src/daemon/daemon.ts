@@ -2,6 +2,9 @@ import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { BUILT_IN_PROVIDERS } from '../addons/built-in';
+import { readProviderFiles } from '../addons/provider-file';
+import { ProviderRegistry } from '../addons/registry';
 import { createApiServer, PortInUseError, type ApiServer } from '../api/server';
 import { Builder } from '../build/builder';
 import { BASE_NAMES } from '../build/container-images';
@@ -9,6 +12,7 @@ import { SourceFetcher } from '../build/source-fetcher';
 import { Storage } from '../build/storage';
 import { stackImageReferences, type StackImages } from '../build/stack-images';
 import type { AppId } from '../domain/ids';
+import { AddOnBackends } from '../dyno-manager/addon-backends';
 import { Reconciler } from '../dyno-manager/reconciler';
 import { GitEndpoint } from '../git/endpoint';
 import { PushReceiver } from '../git/receive';
@@ -19,7 +23,9 @@ import { Signal } from '../lib/signal';
 import { isFree } from '../lib/port-holder';
 import { Logplex } from '../logplex/logplex';
 import { AccountService } from '../platform/account/account';
+import { AddOns } from '../platform/addons/addons';
 import { AppFeatures } from '../platform/app-features/app-features';
+import { MetricsLog } from '../platform/addons/metrics-log';
 import { Apps } from '../platform/apps/apps';
 import { Authorizations } from '../platform/authorizations/authorizations';
 import { BlobUrls } from '../platform/blobs/blob-urls';
@@ -36,6 +42,7 @@ import { Dynos } from '../platform/dynos/dynos';
 import { OneOffService } from '../platform/dynos/one-offs';
 import { FormationService } from '../platform/formation/formation';
 import { LogSessions } from '../platform/log-sessions/log-sessions';
+import { Postgres } from '../platform/postgres/postgres';
 import { ReleasePhase } from '../platform/releases/release-phase';
 import { Reclaim } from '../platform/reclaim/reclaim';
 import { Releases } from '../platform/releases/releases';
@@ -46,6 +53,7 @@ import { SniEndpoints } from '../platform/sni-endpoints/sni-endpoints';
 import { Rendezvous } from '../rendezvous/rendezvous';
 import type { RouterLogLine } from '../router/protocol';
 import { Store } from '../store/store';
+import { findAddOnHost, issueAddOnCertificate, randomSecret } from './addon-host';
 import { ensureApiCertificate } from './api-certificate';
 import { AppCertificates } from './app-certificates';
 import { bundledBuildpacks } from './bundled-buildpacks';
@@ -54,7 +62,7 @@ import type { Config } from './config';
 import { describeTakenPort } from './doctor';
 import { connectEngine, copyTrustBundle, ensureNetwork } from './engine-setup';
 import { BUILD_PIDS } from './folder-build';
-import { prepareImages, proxySettings } from './images';
+import { openAddOnImages, prepareImages, proxySettings } from './images';
 import { ownPidNamespace, removeInstance, writeInstance } from './instance';
 import { LocalAuthority } from './local-authority';
 import { DataFolderLock, LockedError } from './lock';
@@ -159,13 +167,20 @@ export class Daemon {
     const { engine, info, foundBy } = await connectEngine(config);
     logger.info('container engine found', { engine: info.name, foundBy, reachability: info.reachability });
     const caBundlePath = copyTrustBundle(config, paths);
-    const stackImages = await prepareImages({
+    const imageOptions = {
       config,
       paths,
       imagesDir: path.join(packageDir, 'images'),
-      onProgress: (line) => logger.info('building images', { line }),
-    });
+      onProgress: (line: string) => logger.info('building images', { line }),
+    };
+    const stackImages = await prepareImages(imageOptions);
+    const addonImages = await openAddOnImages(imageOptions);
     const network = await ensureNetwork(engine, installationId);
+    const addonHost = await findAddOnHost(engine, {
+      network,
+      reachability: info.reachability,
+      setting: config.addonHost,
+    });
     const authority = await LocalAuthority.open(paths.tls, clock.now());
     const tls = await ensureApiCertificate(paths.tls, authority, clock.now());
     const trust = caBundlePath === undefined ? {} : { caBundlePath };
@@ -228,6 +243,24 @@ export class Daemon {
       restoreImage: (slug) => builder.slugImages.restore(slug),
       ...trust,
     });
+    const providers = await openProviders(paths, logger);
+    const backends: AddOnBackends = new AddOnBackends({
+      store,
+      engine,
+      providers,
+      images: addonImages,
+      clock,
+      logger: logger.child({ component: 'add-ons' }),
+      installationId,
+      network,
+      publishOn: addonHost.publishOn,
+      ports: config.addonPorts,
+      random: Math.random,
+      issueCertificate: () => issueAddOnCertificate(authority, addonHost, clock.now()),
+      onReady: (id) => addons.provisioning.complete(id),
+      onFailed: (id, reason) => addons.provisioning.fail(id, reason),
+      concurrency: RECONCILED_AT_ONCE,
+    });
     const context: PlatformContext = {
       store,
       clock,
@@ -277,6 +310,14 @@ export class Daemon {
       ...trust,
     });
     const releases = new Releases(context, releasePhase);
+    const addons: AddOns = new AddOns(context, {
+      releases,
+      providers,
+      manager: backends,
+      host: () => addonHost.host,
+      secret: randomSecret,
+      logger: logger.child({ component: 'add-ons' }),
+    });
     const blobUrls = new BlobUrls(store.settings, clock);
     const blobLimits = { maxBytes: MAX_BLOB_BYTES, minFreeBytes: config.minFreeDiskBytes };
     const sources = new Sources(context, { directory: paths.sources, urls: blobUrls, limits: blobLimits });
@@ -323,10 +364,14 @@ export class Daemon {
         cacheBudgetBytes: config.cacheBudgetBytes,
         buildpackBudgetBytes: BUILDPACK_BUDGET_BYTES,
       },
-      stackImages: [...(await ownImages(path.join(packageDir, 'images'), info.architecture)), ...BASE_NAMES],
+      stackImages: [
+        ...(await ownImages(imageOptions.imagesDir, info.architecture)),
+        ...BASE_NAMES,
+        ...addonImages.references,
+      ],
       logger: logger.child({ component: 'reclaim' }),
     });
-    const apps = new Apps(context, releases, [builds, releasePhase, slugs, repositories]);
+    const apps = new Apps(context, releases, [builds, releasePhase, slugs, repositories, addons]);
     const receiver = new PushReceiver({
       socketPath: paths.hookSocket,
       hooksDir: paths.hooks,
@@ -355,6 +400,7 @@ export class Daemon {
     const api: ApiServer = createApiServer({
       services: {
         account,
+        addons,
         apps,
         appFeatures: new AppFeatures(context),
         authorizations: new Authorizations(context),
@@ -376,6 +422,7 @@ export class Daemon {
         }),
         logSessions: new LogSessions(context),
         oneOffs: new OneOffService(context, attachments),
+        postgres: new Postgres(context, { addons, secret: randomSecret }),
         reclaim,
         releases,
         sleep,
@@ -393,9 +440,15 @@ export class Daemon {
       logger: logger.child({ component: 'api' }),
       clock,
     });
+    const metricsLog = new MetricsLog(context, {
+      addons,
+      logger: logger.child({ component: 'add-ons' }),
+    });
     const scheduler = new Scheduler(
       [
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
+        { name: 'add-ons', cron: '45 * * * * *', run: () => backends.resync() },
+        { name: 'metrics of add-ons', cron: '5 * * * * *', run: () => metricsLog.write() },
         {
           // A new table asks for certificates in place of those that end soon.
           name: 'certificates',
@@ -437,6 +490,8 @@ export class Daemon {
       // Ends after the dyno manager, which tells it what release commands print.
       { name: 'release phase', start: () => releasePhase.start(), stop: () => releasePhase.stop() },
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
+      { name: 'add-on backends', start: () => backends.start(), stop: () => backends.stop() },
+      { name: 'add-ons', start: () => addons.start() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },
       // Before the scheduler and the API, which would wait for the end of a whole run.
@@ -499,6 +554,15 @@ export class Daemon {
       });
     }
   }
+}
+
+/** Those that come with dynodock and the user's own; a file of theirs that can't be used is no reason not to start. */
+async function openProviders(paths: Paths, logger: Logger): Promise<ProviderRegistry> {
+  const { providers, problems } = await readProviderFiles(paths.addons);
+  for (const { file, reason } of problems) {
+    logger.error('a file of an add-on service cannot be used', { file, reason });
+  }
+  return new ProviderRegistry([...BUILT_IN_PROVIDERS, ...providers]);
 }
 
 function ensureInstallationId(store: Store): string {

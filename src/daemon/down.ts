@@ -15,6 +15,8 @@ const DAEMON_STOP_MS = 60_000;
 const ROUTER_STOP_MS = 15_000;
 const POLL_MS = 100;
 const DYNO_STOP_MS = 30_000;
+/** Databases write down what they have in memory. */
+const ADDON_STOP_MS = 60_000;
 
 /** Ends the daemon in order; answers whether one ran. */
 export async function stopDaemon(paths: Paths): Promise<boolean> {
@@ -54,17 +56,17 @@ export function stopRouter(paths: Paths): Promise<boolean> {
 }
 
 /**
- * Stops and removes the containers of all dynos, one-off ones too, and the network that they were on; the next `up`
- * starts the formation again.
+ * Stops and removes the containers of all dynos, one-off ones too, of add-ons, and the network that they were on; the
+ * next `up` starts the formation and the add-ons again. What add-ons hold is in volumes, which stay.
  */
-export async function stopDynos(config: Config, paths: Paths): Promise<number> {
+export async function stopAll(config: Config, paths: Paths): Promise<{ dynos: number; addons: number }> {
   const { engine } = await connectEngine(config);
   // Of `dynodock build`, which makes it anew.
   await engine.removeNetwork(networkName(folderBuildsId(paths.dataDir))).catch(ignoring('conflict'));
   const store = Store.open(paths.database);
   const installationId = store.settings.get('installation_id');
   store.close();
-  if (installationId === undefined) return 0;
+  if (installationId === undefined) return { dynos: 0, addons: 0 };
   const dynos = await engine.list(ownedLabels(installationId, 'dyno'));
   await Promise.all(
     dynos.map(async (dyno) => {
@@ -72,11 +74,20 @@ export async function stopDynos(config: Config, paths: Paths): Promise<number> {
       await engine.remove(dyno.id);
     }),
   );
+  // After the dynos, whose last requests may need them.
+  const addons = await engine.list(ownedLabels(installationId, 'add-on'));
+  await Promise.all(
+    addons.map(async (addon) => {
+      await engine.stop(addon.id, { timeoutMs: ADDON_STOP_MS }).catch(ignoring('not_found', 'not_running'));
+      await engine.remove(addon.id);
+    }),
+  );
   const sandboxes = await engine.list(ownedLabels(installationId, 'sandbox'));
   await Promise.all(sandboxes.map((sandbox) => engine.remove(sandbox.id)));
   // Taken by somebody's own container: then it stays.
   await engine.removeNetwork(networkName(installationId)).catch(ignoring('conflict'));
-  return dynos.length;
+  const running = addons.filter(({ state }) => state === 'running');
+  return { dynos: dynos.length, addons: running.length };
 }
 
 function isAlive(pid: number): boolean {

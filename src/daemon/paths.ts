@@ -46,6 +46,10 @@ export class Paths {
   get releaseOutput(): string {
     return path.join(this.dataDir, 'release-output');
   }
+  /** Add-on services of the user's own, a YAML file each. */
+  get addons(): string {
+    return path.join(this.dataDir, 'addons');
+  }
   /** Buildpacks fetched from elsewhere. */
   get buildpacks(): string {
     return path.join(this.dataDir, 'buildpacks');
@@ -102,6 +106,7 @@ export class Paths {
       this.slugUploads,
       this.buildOutput,
       this.releaseOutput,
+      this.addons,
       this.buildpacks,
       this.work,
       this.folderBuilds,

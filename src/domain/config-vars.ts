@@ -52,6 +52,10 @@ export function describeConfigVarChange(result: ConfigVarResult): string | undef
   return parts.length === 0 ? undefined : parts.join(' and ');
 }
 
+export function withoutKeys(vars: ConfigVars, keys: readonly string[]): ConfigVars {
+  return Object.fromEntries(Object.entries(vars).filter(([key]) => !keys.includes(key)));
+}
+
 function assertKey(key: string): void {
   if (!KEY.test(key)) {
     throw invalidParams(

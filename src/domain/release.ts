@@ -24,6 +24,8 @@ export interface Release {
   command: string | null;
   configVars: ConfigVars;
   addonPlanNames: readonly string[];
+  /** Which of its config vars were of attachments. */
+  attachmentVars: readonly string[];
   user: Actor;
   /** The newest succeeded release is the one that runs. */
   current: boolean;

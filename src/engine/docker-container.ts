@@ -25,6 +25,13 @@ export function toCreateBody(
 ): Record<string, unknown> {
   const port = spec.exposePort;
   const published = port !== undefined && reachability === 'published-port';
+  const bindings: Record<string, { HostIp: string; HostPort: string }[]> = {
+    ...(published ? { [`${port}/tcp`]: [{ HostIp: LOOPBACK, HostPort: '' }] } : {}),
+  };
+  for (const { containerPort, hostAddress, hostPort } of spec.publish ?? []) {
+    (bindings[`${containerPort}/tcp`] ??= []).push({ HostIp: hostAddress, HostPort: String(hostPort) });
+  }
+  const exposed = [...(port === undefined ? [] : [`${port}/tcp`]), ...Object.keys(bindings)];
   return {
     Image: spec.image,
     // An entrypoint makes the engine ignore the image's command, so that this is the whole command line.
@@ -39,11 +46,11 @@ export function toCreateBody(
     OpenStdin: spec.openStdin ?? false,
     // The end of the attached client's input is then the end of the container's.
     StdinOnce: spec.openStdin ?? false,
-    ...(port === undefined ? {} : { ExposedPorts: { [`${port}/tcp`]: {} } }),
+    ...(exposed.length === 0 ? {} : { ExposedPorts: Object.fromEntries(exposed.map((name) => [name, {}])) }),
     HostConfig: {
       NetworkMode: spec.network,
       Init: spec.init ?? false,
-      ...(published ? { PortBindings: { [`${port}/tcp`]: [{ HostIp: LOOPBACK, HostPort: '' }] } } : {}),
+      ...(Object.keys(bindings).length === 0 ? {} : { PortBindings: bindings }),
       // The same for both: no swap, else the engine allows as much again.
       ...(spec.limits?.memoryBytes === undefined
         ? {}

@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { release } from 'node:os';
 import http, { type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
@@ -195,6 +196,19 @@ export class DockerEngine implements ContainerEngine {
     );
     // The engine's filter also finds names that only contain this one.
     return found.filter((network) => network.Name === name);
+  }
+
+  async networkGateway(name: string): Promise<string> {
+    const doing = `ask for the gateway of network ${name}`;
+    const network = await this.#bounded(
+      doing,
+      () => this.#docker.getNetwork(name).inspect() as Promise<NetworkReply>,
+    );
+    const gateway = network.IPAM?.Config?.find(
+      ({ Gateway }) => Gateway !== undefined && isIPv4(Gateway),
+    )?.Gateway;
+    if (gateway === undefined) throw new EngineError('other', `cannot ${doing}: the engine names none`);
+    return gateway;
   }
 
   async removeNetwork(name: string): Promise<void> {
@@ -971,6 +985,11 @@ interface InfoReply {
   KernelVersion: string;
   SecurityOptions?: string[] | null;
 }
+/** `GET /networks/{id}`, as far as it is read. */
+interface NetworkReply {
+  IPAM?: { Config?: { Gateway?: string }[] | null };
+}
+
 interface VersionReply {
   Version: string;
   Components?: { Name: string }[] | null;

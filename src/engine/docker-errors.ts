@@ -33,6 +33,8 @@ export function statusOf(error: unknown): number | undefined {
 
 function kindOf(error: unknown, detail: string): EngineErrorKind {
   if (/no space left on device|ENOSPC/i.test(detail)) return 'no_space';
+  // Of Docker itself, and of the kernel by way of its proxy.
+  if (/port is already allocated|bind: address already in use/i.test(detail)) return 'port_taken';
   const status = statusOf(error);
   // 403: "network has active endpoints"; Podman answers 500 to several of what Docker calls a conflict.
   if (

@@ -12,12 +12,14 @@ export interface ContainerEngine {
 
   /** Creates the bridge if no network of that name exists; an existing one is taken as it is. */
   ensureNetwork(spec: NetworkSpec): Promise<void>;
+  /** The host's own address on a bridge, which containers on it reach. `not_found` if there is no such network. */
+  networkGateway(name: string): Promise<string>;
   /** A network that is already gone is success. `conflict` while containers are attached. */
   removeNetwork(name: string): Promise<void>;
 
   /** `conflict` if the name is taken, `not_found` if the image does not exist. The container is not started. */
   create(spec: ContainerSpec): Promise<ContainerId>;
-  /** Starting a running container is success. */
+  /** Starting a running container is success. `port_taken` if somebody else has a port that it publishes. */
   start(id: ContainerId): Promise<void>;
   /** SIGTERM, then SIGKILL after `timeoutMs`; returns when it has ended. A stopped container is success. */
   stop(id: ContainerId, options: { timeoutMs: number }): Promise<void>;
@@ -167,7 +169,16 @@ export interface ContainerSpec {
   discardLog?: boolean;
   /** A TCP port that must be reachable from this process, see ContainerInfo.endpoint. */
   exposePort?: number;
+  /** TCP ports that are reached under an address of the engine's host as well. Only on a bridge. */
+  publish?: readonly PublishedPort[];
   stopSignal?: string;
+}
+
+export interface PublishedPort {
+  containerPort: number;
+  /** `127.0.0.1`, or a bridge's gateway; never one that other machines reach. */
+  hostAddress: string;
+  hostPort: number;
 }
 
 export type Mount =
@@ -324,7 +335,8 @@ export interface LayerSpec {
   createdAt: Date;
 }
 
-export type EngineErrorKind = 'not_found' | 'conflict' | 'not_running' | 'unreachable' | 'no_space' | 'other';
+export type EngineErrorKind =
+  'not_found' | 'conflict' | 'not_running' | 'unreachable' | 'no_space' | 'port_taken' | 'other';
 
 export class EngineError extends Error {
   override readonly name = 'EngineError';

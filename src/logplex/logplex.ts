@@ -42,6 +42,16 @@ export class Logplex {
     this.append(appId, this.#stamped({ source: 'heroku', process, text }));
   }
 
+  /** A line that comes from beside its dynos, e.g. from an add-on: `app[heroku-postgres]: …` */
+  app(appId: AppId, process: string, text: string): void {
+    this.append(appId, this.#stamped({ source: 'app', process, text }));
+  }
+
+  /** Is there a log of it: has it any lines, or readers? */
+  has(appId: AppId): boolean {
+    return this.#apps.has(appId);
+  }
+
   append(appId: AppId, line: LogLine): void {
     const app = this.#app(appId);
     for (const text of pieces(line.text)) {

@@ -24,9 +24,9 @@ export class ReleaseStore {
   constructor(database: Database) {
     this.#insert =
       database.prepare(`INSERT INTO releases (id, app_id, version, description, status, slug_id, command, config_vars,
-        addon_plan_names, user_id, user_email, created_at, updated_at)
+        addon_plan_names, attachment_vars, user_id, user_email, created_at, updated_at)
       VALUES (@id, @appId, (SELECT coalesce(max(version), 0) + 1 FROM releases WHERE app_id = @appId),
-        @description, @status, @slugId, @command, @configVars, @addonPlanNames, @userId, @userEmail, @createdAt, @updatedAt)`);
+        @description, @status, @slugId, @command, @configVars, @addonPlanNames, @attachmentVars, @userId, @userEmail, @createdAt, @updatedAt)`);
     this.#setStatus = database.prepare(
       'UPDATE releases SET status = @status, updated_at = @updatedAt WHERE id = @id',
     );
@@ -56,6 +56,7 @@ export class ReleaseStore {
       command: release.command,
       configVars: JSON.stringify(release.configVars),
       addonPlanNames: JSON.stringify(release.addonPlanNames),
+      attachmentVars: JSON.stringify(release.attachmentVars),
       userId: release.user.id,
       userEmail: release.user.email,
       createdAt: release.createdAt.getTime(),
@@ -117,6 +118,7 @@ function toRelease(row: Row): Release {
     command: textOrNull(row, 'command'),
     configVars: json(row, 'config_vars') as ConfigVars,
     addonPlanNames: json(row, 'addon_plan_names') as string[],
+    attachmentVars: json(row, 'attachment_vars') as string[],
     user: { id: text(row, 'user_id') as AccountId, email: text(row, 'user_email') },
     // NULL when the app has no succeeded release at all.
     current: row.is_current !== null && flag(row, 'is_current'),

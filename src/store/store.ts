@@ -1,11 +1,14 @@
 import { AccountStore } from './accounts';
+import { AddOnStore } from './addons';
 import { AppFeatureStore } from './app-features';
 import { AppSleepStore } from './app-sleep';
 import { AppStore } from './apps';
+import { AttachmentStore } from './attachments';
 import { BuildpackInstallationStore } from './buildpack-installations';
 import { BuildStore } from './builds';
 import { ConfigVarStore } from './config-vars';
 import { Database } from './database';
+import { DiagnosisStore } from './diagnoses';
 import { DomainNameStore } from './domain-names';
 import { DynoStore } from './dynos';
 import { DynoHourStore } from './dyno-hours';
@@ -38,6 +41,9 @@ export class Store {
   readonly sniEndpoints: SniEndpointStore;
   readonly wakes: WakeStore;
   readonly dynoHours: DynoHourStore;
+  readonly addons: AddOnStore;
+  readonly attachments: AttachmentStore;
+  readonly diagnoses: DiagnosisStore;
   readonly events: EventStore;
   readonly #database: Database;
   #afterCommit: (() => void)[] | undefined;
@@ -61,6 +67,9 @@ export class Store {
     this.sniEndpoints = new SniEndpointStore(database);
     this.wakes = new WakeStore(database);
     this.dynoHours = new DynoHourStore(database);
+    this.addons = new AddOnStore(database);
+    this.attachments = new AttachmentStore(database);
+    this.diagnoses = new DiagnosisStore(database);
     this.events = new EventStore(database);
   }
 

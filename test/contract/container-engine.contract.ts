@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createConnection, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { createConnection, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -903,6 +904,35 @@ export function describeContainerEngine(name: string, makeSubject: () => Promise
       });
     });
 
+    describe('ports of the host', () => {
+      sentence('a published port is reached from here and from containers that reach no other', async () => {
+        const hostAddress = await engine.networkGateway(network);
+        const hostPort = await freePort(hostAddress);
+        await started('serve', { network, publish: [{ containerPort: 5000, hostAddress, hostPort }] });
+        const client = await started('executor', { network });
+        expect(await said({ host: hostAddress, port: hostPort })).toBe('served\n');
+        const attempt = await engine.exec(client, ['nc', '-w', '2', hostAddress, String(hostPort)]);
+        expect(attempt).toMatchObject({ exitCode: 0, stdout: 'served\n' });
+      });
+
+      sentence('a port that somebody has is taken, and free once they have ended', async () => {
+        const hostAddress = await engine.networkGateway(network);
+        const hostPort = await freePort('127.0.0.1');
+        const publish = [{ containerPort: 5000, hostAddress, hostPort }];
+        const first = await started('serve', { network, publish });
+        const second = await engine.create(aSpec('serve', { network, publish }));
+        await expectKind(engine.start(second), 'port_taken');
+        expect((await engine.inspect(second)).state).not.toBe('running');
+        await engine.stop(first, { timeoutMs: 1000 });
+        await engine.start(second);
+        expect((await engine.inspect(second)).state).toBe('running');
+      });
+
+      sentence('only a network that exists has a gateway', async () => {
+        await expectKind(engine.networkGateway(`dynodock-none-${run}`), 'not_found');
+      });
+    });
+
     describe('confinement', () => {
       sentence('limits, capabilities and users are applied', async () => {
         const id = await started('executor', {
@@ -1001,6 +1031,14 @@ async function aTar(files: Readonly<Record<string, string>>): Promise<Buffer> {
 }
 
 /** What a server says to whoever connects; tries until it listens. */
+async function freePort(host: string): Promise<number> {
+  const server = createServer().listen(0, host);
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  return port;
+}
+
 async function said(endpoint: { host: string; port: number }): Promise<string> {
   const until = Date.now() + 10_000;
   for (;;) {

@@ -13,6 +13,7 @@ describeContainerEngine('FakeEngine', async () => {
       // There is no network, no kernel and no host file system behind it …
       'this process reaches a container at its endpoint',
       'this process reaches a container at a published port',
+      'a published port is reached from here and from containers that reach no other',
       'containers on a network without traffic between them do not reach each other',
       'limits, capabilities and users are applied',
       'bind mounts and temporary file systems are mounted',

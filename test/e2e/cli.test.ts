@@ -308,9 +308,6 @@ describe('what there is not yet', () => {
 
   test('is refused in words', async () => {
     expect(await failure('ps:exec')).toContain('dynodock does not support heroku ps:exec');
-    expect(await failure('addons:create', 'heroku-postgresql')).toContain(
-      'dynodock does not support this yet',
-    );
     expect(await failure('drains:add', 'syslog://localhost:514')).toContain(
       'dynodock does not support this yet',
     );

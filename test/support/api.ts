@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { AddOnProvider } from '../../src/addons/provider';
 import { createApiServer, type ApiServer, type ApiServerOptions } from '../../src/api/server';
 import type { ApiServices } from '../../src/api/services';
 import { BuildFailure } from '../../src/build/build-failure';
@@ -24,6 +25,7 @@ import { ContainerImages } from '../../src/build/container-images';
 import { FakeEngine } from './fake-engine';
 import { Logplex } from '../../src/logplex/logplex';
 import { AccountService } from '../../src/platform/account/account';
+import { AddOns } from '../../src/platform/addons/addons';
 import { AppFeatures } from '../../src/platform/app-features/app-features';
 import { Apps } from '../../src/platform/apps/apps';
 import { Authorizations } from '../../src/platform/authorizations/authorizations';
@@ -41,12 +43,14 @@ import { ContainerReleases } from '../../src/platform/container-releases/contain
 import { FormationService } from '../../src/platform/formation/formation';
 import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
 import { ReleasePhase } from '../../src/platform/releases/release-phase';
+import { Postgres } from '../../src/platform/postgres/postgres';
 import { Releases } from '../../src/platform/releases/releases';
 import { Sleep } from '../../src/platform/sleep/sleep';
 import { Slugs, type SlugsOptions } from '../../src/platform/slugs/slugs';
 import { Sources } from '../../src/platform/sources/sources';
 import { SniEndpoints } from '../../src/platform/sni-endpoints/sni-endpoints';
 import { Store } from '../../src/store/store';
+import { ADDON_HOST, TestBackends } from './addon-backends';
 import { SLEEP } from './dyno-world';
 
 export interface Answer {
@@ -61,6 +65,9 @@ export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   services?: Partial<ApiServices>;
   /** Pool of dyno hours; default none. */
   dynoHoursMs?: number;
+  /** How long a request waits for a new add-on. */
+  addonPatienceMs?: number;
+  addonProviders?: readonly AddOnProvider[];
   /** Default: nothing can be built. */
   building?: Pick<BuildsOptions, 'builder' | 'sources'>;
   /** Default: no image can be made. */
@@ -114,9 +121,12 @@ export class TestApi {
   readonly phase: ReleasePhase;
   /** Of apps on the container stack. */
   readonly engine: FakeEngine;
+  readonly addons: TestBackends;
   readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
   readonly context: PlatformContext;
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
+
+  #secrets = 0;
 
   private constructor(
     readonly tls: ServerCertificate & { ca: string },
@@ -153,6 +163,21 @@ export class TestApi {
     this.context = context;
     this.phase = new ReleasePhase(context, { outputDir: this.outputDir, logger: silentLogger });
     const releases = new Releases(context, this.phase);
+    this.addons = new TestBackends({
+      store: this.store,
+      clock,
+      addons: () => this.services.addons,
+      ...(more.addonProviders === undefined ? {} : { providers: more.addonProviders }),
+    });
+    const addons = new AddOns(context, {
+      releases,
+      providers: this.addons.providers,
+      manager: this.addons.backends,
+      host: () => ADDON_HOST,
+      secret: (length) => 's'.repeat(length),
+      logger: silentLogger,
+      ...(more.addonPatienceMs === undefined ? {} : { patienceMs: more.addonPatienceMs }),
+    });
     const blobUrls = new BlobUrls(this.store.settings, clock);
     const limits = { maxBytes: more.maxBlobBytes ?? 1024 ** 2, minFreeBytes: 0 };
     const noImage = (): Promise<never> => Promise.reject(new Error('there is no engine here'));
@@ -174,7 +199,8 @@ export class TestApi {
     for (const name of ['test/run', 'test/build']) this.engine.addImage(name);
     this.services = {
       account: new AccountService(context),
-      apps: new Apps(context, releases, [slugs]),
+      addons,
+      apps: new Apps(context, releases, [slugs, addons]),
       appFeatures: new AppFeatures(context),
       authorizations: new Authorizations(context),
       blobUrls,
@@ -202,6 +228,10 @@ export class TestApi {
       formation,
       logSessions: new LogSessions(context),
       oneOffs: new OneOffService(context, this.attachments),
+      postgres: new Postgres(context, {
+        addons,
+        secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
+      }),
       reclaim: {
         plan: async () => ({ items: [], before: { images: null, caches: null, files: 0 }, after: null }),
         run: () => Promise.reject(new Error('there is no disk here')),
@@ -256,6 +286,7 @@ export class TestApi {
     certificates ??= makeCertificates();
     const api = new TestApi(await certificates, more.clock ?? systemClock, more);
     try {
+      await api.addons.start();
       await api.server.start();
     } catch (error) {
       api.store.close();
@@ -266,6 +297,7 @@ export class TestApi {
 
   async stop(): Promise<void> {
     await this.server.stop();
+    await this.addons.backends.stop();
     await this.#stopBuilds();
     await this.phase.stop();
     rmSync(this.outputDir, { recursive: true, force: true });

@@ -172,6 +172,17 @@ export class FakeEngine implements ContainerEngine {
     this.unreachable = false;
   }
 
+  /** Addresses with ports, `198.19.0.1:20000`, that somebody outside of the engine has. */
+  readonly takenPorts = new Set<string>();
+
+  #isTaken(address: string): boolean {
+    const published = [...this.#containers.values()].flatMap(({ state, spec }) =>
+      state === 'running' ? (spec.publish ?? []) : [],
+    );
+    const ours = published.map(({ hostAddress, hostPort }) => `${hostAddress}:${hostPort}`);
+    return this.takenPorts.has(address) || ours.includes(address);
+  }
+
   /** An image out of nothing. */
   addImage(reference: string, config: ImageConfig = {}): ImageInfo {
     return toImageInfo(this.#putImage(reference, config, new Map(), this.#clock.now(), reference));
@@ -212,6 +223,10 @@ export class FakeEngine implements ContainerEngine {
     return [...this.#networks.values()];
   }
 
+  volumes(): string[] {
+    return [...this.#volumes.keys()].sort();
+  }
+
   /** What was written to the container's input so far. */
   input(name: string): string {
     return Buffer.concat(this.#get(name).input).toString('utf8');
@@ -233,6 +248,12 @@ export class FakeEngine implements ContainerEngine {
   async ensureNetwork(spec: NetworkSpec): Promise<void> {
     await this.#enter('ensureNetwork');
     if (!this.#networks.has(spec.name)) this.#networks.set(spec.name, spec);
+  }
+
+  async networkGateway(name: string): Promise<string> {
+    await this.#enter('networkGateway');
+    if (!this.#networks.has(name)) throw new EngineError('not_found', `network ${name} not found`);
+    return `198.19.${[...this.#networks.keys()].indexOf(name) % 256}.1`;
   }
 
   async removeNetwork(name: string): Promise<void> {
@@ -276,6 +297,11 @@ export class FakeEngine implements ContainerEngine {
         throw new EngineError('not_running', 'the joined container does not run');
     } else if (!BUILT_IN_NETWORKS.has(spec.network) && !this.#networks.has(spec.network)) {
       throw new EngineError('not_found', `network ${spec.network} not found`);
+    }
+    for (const { hostAddress, hostPort } of spec.publish ?? []) {
+      if (this.#isTaken(`${hostAddress}:${hostPort}`)) {
+        throw new EngineError('port_taken', `${hostAddress}:${hostPort}: port is already allocated`);
+      }
     }
     container.begin(this.#clock.now());
     this.#emit(container, 'start');

@@ -214,8 +214,8 @@ export class TestPlatform {
     return stdout.split('\n').filter((line) => line !== '');
   }
 
-  dynodock(args: string[], env: Record<string, string> = {}): Promise<CommandResult> {
-    return execute(process.execPath, [MAIN, ...args], { env: { ...this.environment, ...env } });
+  dynodock(args: string[], env: Record<string, string> = {}, timeoutMs = 60_000): Promise<CommandResult> {
+    return execute(process.execPath, [MAIN, ...args], { env: { ...this.environment, ...env }, timeoutMs });
   }
 
   heroku(args: string[], options: CommandOptions = {}): Promise<CommandResult> {

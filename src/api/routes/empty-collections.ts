@@ -7,14 +7,11 @@ import { requireSelf } from './account';
 
 /**
  * Collections that are empty because nothing can be put into them (unsupported.ts answers the attempt). Listing them
- * has a true answer, and the CLI lists many of them on the way to something else, e.g. `heroku info` the add-ons.
+ * has a true answer, and the CLI lists many of them on the way to something else.
  */
 const OF_THE_ACCOUNT = [
   '/account/app-transfers',
   '/account/keys',
-  '/addon-attachments',
-  '/addon-services',
-  '/addons',
   '/enterprise-accounts',
   '/oauth/clients',
   '/oauth/sessions',
@@ -23,16 +20,8 @@ const OF_THE_ACCOUNT = [
   '/spaces',
   '/teams',
 ];
-const OF_AN_APP = [
-  'addon-attachments',
-  'addons',
-  'log-drains',
-  'telemetry-drains',
-  'webhook-deliveries',
-  'webhook-events',
-  'webhooks',
-];
-const OF_A_USER = ['addons', 'pipeline-couplings'];
+const OF_AN_APP = ['log-drains', 'telemetry-drains', 'webhook-deliveries', 'webhook-events', 'webhooks'];
+const OF_A_USER = ['pipeline-couplings'];
 
 export function emptyCollectionRoutes({ apps }: Pick<ApiServices, 'apps'>): Router {
   const router = Router();

@@ -7,7 +7,6 @@ const BEYOND_THE_SCHEMA: readonly (readonly [method: string, path: string, resou
   ['POST', '/account/keys', 'key'],
   ['DELETE', '/account/keys/:key', 'key'],
   ['PUT', '/apps/:app/pre-authorizations', 'pre-authorization'],
-  ['GET', '/addons/:addon/config/:config', 'add-on-config'],
   ['GET', '/apps/:app/addons/:addon/sso', 'add-on sign-on'],
   ['GET', '/apps/:app/usage', 'usage'],
   ['GET', '/teams/:team/usage', 'usage'],

@@ -21,7 +21,10 @@ export interface AppChanges {
 
 /** What else an app has outside the store, removed with it: its git repository, build cache, slugs … */
 export interface AppResources {
-  remove(app: App): Promise<void>;
+  /** In the transaction that destroys the app, while it is still there. */
+  appDestroyed?(actor: Actor, app: App): void;
+  /** After it. */
+  remove?(app: App): Promise<void>;
 }
 
 /** The one region that there is; Heroku's name for it, since clients compare it. */
@@ -132,12 +135,13 @@ export class Apps {
     const app = this.find(idOrName);
     store.transaction(() => {
       record(this.#context, app.id, actor, 'app.destroy', { name: app.name });
+      for (const resource of this.#resources) resource.appDestroyed?.(actor, app);
       store.apps.delete(app.id);
     });
     changed(app.id);
     logplex.forget(app.id);
     await dynoManager.discard(app.id);
-    for (const resource of this.#resources) await resource.remove(app);
+    for (const resource of this.#resources) await resource.remove?.(app);
     return app;
   }
 

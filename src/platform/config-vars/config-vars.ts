@@ -1,5 +1,6 @@
 import type { Actor } from '../../domain/account';
 import type { App } from '../../domain/app';
+import { ownedByAttachment } from '../../domain/attachment';
 import {
   applyConfigVarChanges,
   describeConfigVarChange,
@@ -33,6 +34,9 @@ export class ConfigVarsService {
   update(actor: Actor, app: App, changes: ConfigVarChanges): ConfigVars {
     const { store } = this.#context;
     return store.transaction(() => {
+      const owned = store.configVars.owners(app.id);
+      const taken = Object.keys(changes).filter((key) => owned.has(key));
+      if (taken.length > 0) throw ownedByAttachment(taken);
       const result = applyConfigVarChanges(store.configVars.get(app.id), changes);
       const description = describeConfigVarChange(result);
       if (description === undefined) return result.vars;

@@ -1,6 +1,7 @@
 import type { Actor } from '../../domain/account';
 import type { App } from '../../domain/app';
-import type { ConfigVars } from '../../domain/config-vars';
+import { planName } from '../../domain/addon';
+import { withoutKeys } from '../../domain/config-vars';
 import { invalidParams, notFound, PlatformError } from '../../domain/errors';
 import type { ReleaseId, SlugId } from '../../domain/ids';
 import { isUuid } from '../../domain/ids';
@@ -14,8 +15,6 @@ export interface NewReleaseInput {
   description: string;
   /** Absent: that of the release before it. */
   slugId?: SlugId;
-  /** Absent: the app's config vars as they are now. */
-  configVars?: ConfigVars;
 }
 
 /** Slug + config vars + add-ons, numbered (Dev Center "Releases"). */
@@ -73,8 +72,9 @@ export class Releases {
         status: 'pending',
         slugId: input.slugId ?? null,
         command: this.#phase.commandOf({ user }, slug),
-        configVars: input.configVars ?? store.configVars.get(app.id),
-        addonPlanNames: [],
+        configVars: store.configVars.get(app.id),
+        addonPlanNames: store.addons.of(app.id).map(planName),
+        attachmentVars: [...store.configVars.owners(app.id).keys()],
         user,
         createdAt: now,
         updatedAt: now,
@@ -137,12 +137,12 @@ export class Releases {
     return store.transaction(() => {
       const slug = store.slugs.get(target.slugId as SlugId);
       if (slug === undefined) throw slugExpired(target);
-      store.configVars.replace(app.id, target.configVars);
+      // What attachments give stays as it is: neither their values of that time nor those of add-ons that are gone.
+      store.configVars.replace(app.id, withoutKeys(target.configVars, target.attachmentVars));
       addProcessTypes(this.#context, app, slug.processTypes, false);
       return this.create(actor, app, {
         description: `Rollback to v${target.version}`,
         slugId: slug.id,
-        configVars: target.configVars,
       });
     });
   }

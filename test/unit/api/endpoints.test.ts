@@ -775,7 +775,7 @@ describe('app features', () => {
 
 describe('collections that are always empty', () => {
   test.each([
-    '/addons', '/addon-attachments', '/addon-services', '/teams', '/spaces', '/pipelines', '/account/keys',
+    '/addons', '/addon-attachments', '/teams', '/spaces', '/pipelines', '/account/keys',
     '/users/~/addons', '/apps/demo/addons', '/apps/demo/addon-attachments', '/apps/demo/log-drains',
     '/apps/demo/webhooks', '/pipelines?eq[name]=x',
   ])('%s', async (path) => {
@@ -789,9 +789,13 @@ describe('collections that are always empty', () => {
   });
 
   test('say which thing can not be put into them', async () => {
-    const answer = await api.post('/apps/demo/addons', { plan: 'heroku-postgresql' });
+    const answer = await api.post('/apps/demo/webhooks', {
+      include: [],
+      level: 'notify',
+      url: 'https://x.example',
+    });
     expectError(answer, 501, 'not_supported');
-    expect(answer.body.message).toContain('add-on');
+    expect(answer.body.message).toContain('webhook');
   });
 
   test('have no entries, which is what the CLI has to hear to look elsewhere', async () => {

@@ -48,6 +48,7 @@ function specOf(more: Partial<Dyno>, of: Slug = slug): ContainerSpec {
     slugId: of.id,
     command: null,
     configVars: { COLOUR: 'blue' },
+    attachmentVars: [],
     addonPlanNames: [],
     user: { id: 'user' as AccountId, email: 'user@example.com' },
     current: true,

@@ -56,6 +56,7 @@ function aRelease(app: App, more: Partial<NewRelease> = {}): NewRelease {
     command: null,
     configVars: { A: '1' },
     addonPlanNames: [],
+    attachmentVars: [],
     user: { id: app.ownerId, email: 'a@b.example' },
     createdAt: AT,
     updatedAt: AT,
@@ -314,5 +315,25 @@ describe('Store', () => {
     store.dynos.delete(dyno.id);
     store.dynos.save({ ...dyno, oneOff: null });
     expect(store.dynos.get(dyno.id)?.oneOff).toBeNull();
+  });
+});
+
+describe('diagnoses', () => {
+  test('come back as they were, and go when they are old', () => {
+    const store = Store.open(':memory:');
+    const diagnosis = {
+      id: '11111111-2222-4333-8444-555555555555',
+      app: 'demo',
+      database: 'DATABASE_URL',
+      checks: [{ name: 'Bloat', status: 'red' as const, results: [{ object: 'public.a', bloat: 12 }] }],
+      createdAt: new Date(5000),
+    };
+    store.diagnoses.insert(diagnosis);
+    expect(store.diagnoses.get(diagnosis.id)).toEqual(diagnosis);
+    store.diagnoses.deleteBefore(new Date(5000));
+    expect(store.diagnoses.get(diagnosis.id)).toEqual(diagnosis);
+    store.diagnoses.deleteBefore(new Date(5001));
+    expect(store.diagnoses.get(diagnosis.id)).toBeUndefined();
+    store.close();
   });
 });

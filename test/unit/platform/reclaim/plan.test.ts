@@ -50,6 +50,7 @@ function aRelease(version: number, slug: Slug | null, more: Partial<Release> = {
     slugId: slug?.id ?? null,
     configVars: {},
     addonPlanNames: [],
+    attachmentVars: [],
     user: USER,
     current: false,
     createdAt: LONG_AGO,

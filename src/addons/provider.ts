@@ -1,0 +1,179 @@
+import type { AddOn, AddOnConfig, AddOnCredential, AddOnOptions } from '../domain/addon';
+
+/**
+ * What an add-on service is, as data: a provider says what is to run and what config vars follow from it, and never
+ * starts anything itself. The dyno manager runs the backends of `container` providers; what a `builtin` one does is a
+ * part of the daemon (a scheduler, say); a `partner` one is asked over HTTP (Add-on Partner API).
+ */
+export type AddOnProvider = ContainerProvider | BuiltinProvider | PartnerProvider;
+
+export interface ProviderFacts {
+  /** `heroku-postgresql`, the name that users type. */
+  service: string;
+  /** `Heroku Postgres` */
+  humanName: string;
+  /** Names of add-ons are generated from it: `postgresql` gives `postgresql-slippery-34466`. */
+  namePrefix: string;
+  /** What an app's first one is attached as: `DATABASE`. */
+  attachmentName: string;
+  /** Further ones are attached under `<prefix>_<COLOUR>`: `HEROKU_POSTGRESQL`. */
+  colourPrefix: string;
+  /** The first one is attached under a colour too, so that it keeps a name when another one is promoted. */
+  firstHasColour: boolean;
+  plans: readonly AddOnPlan[];
+  defaultPlan: string;
+  /** May an app own several? */
+  multiple: boolean;
+  /** May other apps attach it? */
+  sharable: boolean;
+  /** npm package of its commands for the CLI. */
+  cliPluginName: string | null;
+  /** What `addons:create … -- --name value` may say. Anything else is refused. */
+  options: Readonly<Record<string, OptionFacts>>;
+  /** Secrets and names of a new add-on. `secret(n)` answers n random characters out of a-z and 0-9. */
+  newConfig: (input: NewConfigInput) => AddOnConfig;
+  /**
+   * The config vars of one attachment, without its name: `{ URL: 'redis://…' }` of `REDIS` becomes `REDIS_URL`. The
+   * empty suffix is the name itself.
+   */
+  configVars: (input: ConfigVarInput) => Readonly<Record<string, string>>;
+  /** Shown by the CLI after creation. */
+  provisionMessage?: (addon: AddOn) => string;
+  /** What `addons:open` opens; absent: a page of dynodock about the add-on. */
+  webUrl?: (addon: AddOn) => string;
+}
+
+export interface AddOnPlan {
+  /** `standard-0` */
+  name: string;
+  /** `Standard 0` */
+  humanName: string;
+  description: string;
+  /** By the month, as on Heroku; nothing is charged here. */
+  priceCents: number;
+  /** Heroku sells it no more: it can be asked for by name, and is not listed. */
+  retired: boolean;
+  memoryBytes: number;
+  /** Clients at a time; null = as many as the server takes. */
+  connections: number | null;
+  /** Nightly backups are taken of it. */
+  backedUp: boolean;
+  /** What its provider distinguishes plans by. */
+  traits: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface OptionFacts {
+  help: string;
+  /** Throws an Error with the reason for a value that does not fit. */
+  check?: (value: string) => void;
+}
+
+export interface NewConfigInput {
+  plan: AddOnPlan;
+  options: AddOnOptions;
+  secret: (length: number) => string;
+}
+
+export interface ConfigVarInput {
+  addon: AddOn;
+  plan: AddOnPlan;
+  /** Of the attachment's namespace. */
+  credential: AddOnCredential;
+  /** What both dynos and the user's shell reach its ports under; empty for add-ons without a container. */
+  host: string;
+  /** In the order of the backend's ports. */
+  ports: readonly number[];
+}
+
+export interface BuiltinProvider extends ProviderFacts {
+  kind: 'builtin';
+}
+
+export interface PartnerProvider extends ProviderFacts {
+  kind: 'partner';
+}
+
+export interface ContainerProvider extends ProviderFacts {
+  kind: 'container';
+  /** Which image an add-on with these options runs on. */
+  image: (options: AddOnOptions) => BackendImage;
+  backend: (input: BackendInput) => BackendSpec;
+  commands?: ProviderCommands;
+}
+
+/**
+ * `recipe`: made of `images/addons/<name>/provision.sh` where the engine does not have it. `registry`: pulled, where
+ * a registry can be reached.
+ */
+export type BackendImage = { kind: 'recipe'; name: string } | { kind: 'registry'; reference: string };
+
+export interface BackendInput {
+  addon: AddOn;
+  plan: AddOnPlan;
+}
+
+/** One container. Nothing secret may stand in `command`, `env` or the argument lists: secrets go into files. */
+export interface BackendSpec {
+  command: readonly string[];
+  env: Readonly<Record<string, string>>;
+  /** A user of the image; default: what the image says. */
+  user?: string;
+  /** TCP ports inside; each is reached under one port of the host, in this order, one after another. */
+  ports: readonly number[];
+  /** Where its data lies; absent: it keeps none. */
+  volumeTarget?: string;
+  memoryBytes: number;
+  /** Written before each start. A change of them restarts the server. */
+  files: readonly BackendFile[];
+  /** Where to put `server.crt` and `server.key` of the local CA before each start; absent: it speaks no TLS. */
+  certificateDir?: string;
+  stopSignal?: string;
+  /** How long it may take to shut down. */
+  stopTimeoutMs: number;
+  /** Run inside: ends with 0 once it serves. */
+  health: BackendCommand;
+  /** Run inside, in order, each time that it serves anew, and when credentials have changed: may be repeated. */
+  setup: readonly BackendCommand[];
+}
+
+export interface BackendFile {
+  path: string;
+  content: string;
+  /** Default 0444: the container has one user. */
+  mode?: number;
+}
+
+/** Something to run inside a backend. */
+export interface BackendCommand {
+  argv: readonly string[];
+  user?: string;
+  env?: Readonly<Record<string, string>>;
+  /** Written before, e.g. what would be secret among the arguments. Not part of what a change of restarts the server. */
+  files?: readonly BackendFile[];
+}
+
+/** What can be done with a running backend; what a provider leaves out is not supported for its add-ons. */
+export interface ProviderCommands {
+  /** Prints a dump to its standard output. */
+  backup?: (input: BackendInput) => BackendCommand;
+  /** Reads such a dump from its standard input, in place of what is there. */
+  restore?: (input: BackendInput) => BackendCommand;
+  /** Prints `name=value` lines, the samples of Heroku's add-on metrics: `sample#active-connections=22`. */
+  metrics?: (input: BackendInput) => BackendCommand;
+}
+
+/** With what is the same for most plans filled in. */
+export function aPlan(
+  plan: Pick<AddOnPlan, 'name' | 'humanName' | 'priceCents' | 'memoryBytes'> & Partial<AddOnPlan>,
+): AddOnPlan {
+  return {
+    description: plan.humanName,
+    retired: false,
+    connections: null,
+    backedUp: false,
+    traits: {},
+    ...plan,
+  };
+}
+
+export const MIB = 1024 * 1024;

@@ -1,0 +1,29 @@
+import type { AddOn } from '../domain/addon';
+import type { AddOnPlan, AddOnProvider } from './provider';
+
+/** The services that there are. */
+export class ProviderRegistry {
+  readonly #providers: readonly AddOnProvider[];
+
+  /** Of two of the same service the later one counts: users may replace what comes with dynodock. */
+  constructor(providers: readonly AddOnProvider[]) {
+    this.#providers = [...new Map(providers.map((provider) => [provider.service, provider])).values()].sort(
+      (a, b) => (a.service < b.service ? -1 : 1),
+    );
+  }
+
+  all(): readonly AddOnProvider[] {
+    return this.#providers;
+  }
+
+  find(service: string): AddOnProvider | undefined {
+    return this.#providers.find((provider) => provider.service === service);
+  }
+
+  /** Of an existing add-on; undefined if the user has removed its service since. */
+  of(addon: Pick<AddOn, 'service' | 'plan'>): { provider: AddOnProvider; plan: AddOnPlan } | undefined {
+    const provider = this.find(addon.service);
+    const plan = provider?.plans.find(({ name }) => name === addon.plan);
+    return provider === undefined || plan === undefined ? undefined : { provider, plan };
+  }
+}

@@ -1,0 +1,214 @@
+import type { Actor } from '../../domain/account';
+import { addonReference, type AddOn } from '../../domain/addon';
+import type { App } from '../../domain/app';
+import { PlatformError } from '../../domain/errors';
+import type { AccountId, AddOnId, AppId } from '../../domain/ids';
+import { sleep } from '../../lib/clock';
+import { deferred, type Deferred } from '../../lib/deferred';
+import type { Logger } from '../../lib/logger';
+import { stableUuid } from '../../lib/stable-uuid';
+import { record, type PlatformContext } from '../context';
+import type { Releases } from '../releases/releases';
+import type { AttachmentVars } from './attachment-vars';
+import { describeAttach, describeDetach, type AddOnAttachments } from './attachments';
+import type { Catalogue } from './catalogue';
+
+/**
+ * Makes and unmakes what is behind the add-ons of one kind of provider. Each call is made after the commit of what it
+ * follows from, and again for all that are under way when the daemon starts: it must be safe to repeat. Its outcome is
+ * told to `Provisioning`, then or later.
+ */
+export interface Provisioner {
+  /** The row is `provisioning`: `complete` or `fail` is to be called some time. */
+  provision(addon: AddOn): Promise<void> | void;
+  /** The row has its new plan already. Rejects with a PlatformError if that is not possible; the old plan comes back. */
+  changePlan(addon: AddOn, before: AddOn): Promise<void> | void;
+  /** The row is `deprovisioned`. */
+  deprovision(addon: AddOn): Promise<void> | void;
+}
+
+export interface ProvisioningOptions {
+  releases: Releases;
+  catalogue: Catalogue;
+  vars: AttachmentVars;
+  attachments: AddOnAttachments;
+  logger: Logger;
+}
+
+/**
+ * From `provisioning` to `provisioned`, or to `deprovisioned` if it fails. One whose creation was not answered yet is
+ * told of by the release "Attach …" of who asked for it; afterwards by "… completed provisioning" of its service.
+ */
+export class Provisioning {
+  readonly #context: PlatformContext;
+  readonly #options: ProvisioningOptions;
+  readonly #waiting = new Map<AddOnId, { actor: Actor; outcome: Deferred<void> }>();
+
+  constructor(context: PlatformContext, options: ProvisioningOptions) {
+    this.#context = context;
+    this.#options = options;
+  }
+
+  /**
+   * Begins it, and waits for a while: answers the add-on as it is then. Throws service_unavailable if it fails
+   * meanwhile.
+   */
+  async run(
+    actor: Actor,
+    addon: AddOn,
+    provision: (addon: AddOn) => Promise<void> | void,
+    patienceMs: number,
+  ): Promise<AddOn> {
+    const { store, clock } = this.#context;
+    const outcome: Deferred<void> = deferred();
+    this.#waiting.set(addon.id, { actor, outcome });
+    const patience = new AbortController();
+    try {
+      await Promise.race([
+        (async () => {
+          await provision(addon);
+          await outcome.promise;
+        })(),
+        sleep(clock, patienceMs, patience.signal),
+      ]);
+    } finally {
+      patience.abort();
+      this.#waiting.delete(addon.id);
+    }
+    const after = store.addons.get(addon.id);
+    if (after === undefined || after.state === 'deprovisioned') throw couldNotProvision(after ?? addon);
+    if (after.state === 'provisioning' && !after.announced) return this.#announce(actor, after);
+    return after;
+  }
+
+  /** It is usable: sets the config vars of its attachments. Does nothing for one that is not `provisioning`. */
+  complete(id: AddOnId, provisionMessage?: string): void {
+    const { store, clock } = this.#context;
+    const waiting = this.#waiting.get(id);
+    const done = store.transaction(() => {
+      const before = store.addons.get(id);
+      if (before?.state !== 'provisioning') return false;
+      const now = clock.now();
+      const offer = this.#options.catalogue.find(before);
+      const addon: AddOn = {
+        ...before,
+        state: 'provisioned',
+        provisionMessage:
+          provisionMessage ?? offer?.provider.provisionMessage?.(before) ?? before.provisionMessage,
+        attachAs: null,
+        updatedAt: now,
+        provisionedAt: before.provisionedAt ?? now,
+      };
+      store.addons.update(addon);
+      const actor = waiting?.actor ?? serviceActor(addon);
+      record(this.#context, addon.appId, actor, 'addon.provisioned', { addon: addon.name });
+      if (before.attachAs !== null) this.#takeOver(actor, addon, before.attachAs);
+      for (const [appId, attachments] of byApp(this.#options.attachments.ofAddOn(addon))) {
+        const app = store.apps.get(appId);
+        if (app === undefined) continue;
+        for (const attachment of attachments) this.#options.vars.apply(addon, attachment);
+        const names = attachments
+          .flatMap(({ id: of }) => Object.keys(store.configVars.ofAttachment(of)))
+          .sort();
+        const main = this.#options.attachments.mainName(addon, attachments);
+        if (before.announced) {
+          const setting = names.length === 0 ? '' : `, setting ${names.join(', ')}`;
+          const description = `${addonReference(addon)} completed provisioning${setting}.`;
+          this.#options.releases.create(serviceActor(addon), app, { description });
+        } else this.#options.releases.create(actor, app, { description: describeAttach(main, addon) });
+      }
+      return true;
+    });
+    if (done) waiting?.outcome.resolve();
+  }
+
+  /** It can't be had: nothing of it is left but the row, which says why. */
+  fail(id: AddOnId, reason: string): void {
+    const { store, clock } = this.#context;
+    const failed = store.transaction(() => {
+      const addon = store.addons.get(id);
+      if (addon?.state !== 'provisioning') return undefined;
+      const now = clock.now();
+      const actor = serviceActor(addon);
+      store.addons.update({
+        ...addon,
+        state: 'deprovisioned',
+        failure: reason,
+        appName: store.apps.get(addon.appId)?.name ?? addon.appName,
+        updatedAt: now,
+        deprovisionedAt: now,
+      });
+      record(this.#context, addon.appId, actor, 'addon.failed', { addon: addon.name, reason });
+      for (const [appId, attachments] of byApp(this.#options.attachments.ofAddOn(addon))) {
+        const app = store.apps.get(appId);
+        for (const { id: of } of attachments) store.attachments.delete(of);
+        if (app === undefined) continue;
+        const main = this.#options.attachments.mainName(addon, attachments);
+        store.afterCommit(() =>
+          this.#context.logplex.api(app.id, `${addonReference(addon)} failed to provision: ${reason}`),
+        );
+        // Undoes the release that spoke of it.
+        if (addon.announced) {
+          this.#options.releases.create(actor, app, { description: describeDetach(main, addon) });
+        }
+      }
+      return addon;
+    });
+    if (failed === undefined) return;
+    this.#options.logger.warn('an add-on could not be provisioned', { addon: failed.name, reason });
+    this.#waiting.get(id)?.outcome.resolve();
+  }
+
+  #announce(actor: Actor, addon: AddOn): AddOn {
+    const { store } = this.#context;
+    return store.transaction(() => {
+      const announced: AddOn = { ...addon, announced: true };
+      store.addons.update(announced);
+      const app = store.apps.get(addon.appId);
+      const main = this.#options.attachments.mainName(addon, this.#options.attachments.ofAddOn(addon));
+      if (app !== undefined) {
+        this.#options.releases.create(actor, app, { description: describeAttach(main, addon) });
+      }
+      return announced;
+    });
+  }
+
+  /** The name that it was to have gives way only now, when there is something to take its place. */
+  #takeOver(actor: Actor, addon: AddOn, name: string): void {
+    const { store } = this.#context;
+    const { attachments } = this.#options;
+    const app = store.apps.get(addon.appId);
+    if (app === undefined) return;
+    const provisional = attachments.ofAddOn(addon);
+    try {
+      store.transaction(() => attachments.makeRoom(actor, app, addon, { name, namespace: null }, app.name));
+    } catch (error) {
+      // It has become the last one of its add-on meanwhile: then the new one keeps the name that it has.
+      if (!(error instanceof PlatformError)) throw error;
+      this.#options.logger.warn('an add-on could not take over a name', { addon: addon.name, name, error });
+      return;
+    }
+    for (const { id } of provisional) store.attachments.delete(id);
+    attachments.insert(app, addon, name, null);
+  }
+}
+
+/** Whom releases and log lines name when a service changes something: `heroku-redis@addons.heroku.com`. */
+export function serviceActor({ service }: Pick<AddOn, 'service'>): Actor {
+  const email = `${service}@addons.heroku.com`;
+  return { id: stableUuid(`account ${email}`) as AccountId, email };
+}
+
+export function byApp<T extends { appId: AppId }>(items: readonly T[]): Map<App['id'], T[]> {
+  const result = new Map<AppId, T[]>();
+  for (const item of items) result.set(item.appId, [...(result.get(item.appId) ?? []), item]);
+  return result;
+}
+
+function couldNotProvision({ name, failure }: AddOn): PlatformError {
+  return new PlatformError(
+    'service_unavailable',
+    `${name} could not be provisioned: ${failure ?? 'it was destroyed meanwhile'}.`,
+    'add_on',
+  );
+}
