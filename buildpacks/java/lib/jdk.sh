@@ -118,6 +118,11 @@ make_trust_store() {
   mv "$trust_store.new" "$trust_store"
 }
 
+# Nobody chose the incubator modules that jlink warns of: all modules are taken.
+make_runtime() {
+  jlink "$@" 2>&1 | sed '/^WARNING: Using incubator modules: /d'
+}
+
 # The run image has no Java. jlink's runtime has all modules, but neither debug symbols nor the files for linking.
 install_runtime() {
   local store="$cache_dir/runtime/$java_version"
@@ -126,7 +131,7 @@ install_runtime() {
     mkdir -p "$cache_dir/runtime"
     if [[ -d $JAVA_HOME/jmods && -x $JAVA_HOME/bin/jlink ]]; then
       line "Making the runtime"
-      run_logged jlink --add-modules ALL-MODULE-PATH --strip-debug --no-man-pages --no-header-files --compress=2 \
+      run_logged make_runtime --add-modules ALL-MODULE-PATH --strip-debug --no-man-pages --no-header-files --compress=2 \
         --output "$store.new" || fail "The runtime could not be made: the lines above say why."
     else
       # Before Java 9 there is no jlink.

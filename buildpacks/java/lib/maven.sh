@@ -147,15 +147,19 @@ run_maven_test_compile() {
   run_maven "${options[@]}" clean test-compile
 }
 
-# Debian's Maven ends with a sequence for terminals whatever it is told.
-without_colors() {
-  "$@" | sed -u -E 's/\x1b\[[0-9;]*m//g; ${/^$/d}'
+# Debian's Maven prints sequences for terminals whatever it is told, to both outputs. And it looks at all plugins that its own
+# defaults name, of which the image has other versions, or none; an error follows if one of them is needed after all.
+readable() {
+  local edits=(-e 's/\x1b\[[0-9;]*m//g')
+  [[ $offline == no ]] || edits+=(-e '/^\[WARNING\] (The POM for|The artifact|Failed to retrieve plugin descriptor for) org\.apache\.maven\.plugins:/d')
+  # shellcheck disable=SC2016 # sed's $ and no variable
+  "$@" 2>&1 | sed -u -E "${edits[@]}" -e '${/^$/d}'
 }
 
 run_maven() {
   header "Executing Maven"
   line "$ ${maven[0]} $*"
-  run_logged without_colors "${maven[@]}" "$@" || explain_failure
+  run_logged readable "${maven[@]}" "$@" || explain_failure
   echo
 }
 
