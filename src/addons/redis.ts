@@ -1,8 +1,10 @@
 import { DEFAULT_CREDENTIAL } from '../domain/addon';
+import { settingArguments } from './redis-settings';
 import {
   aPlan,
   MIB,
   type AddOnPlan,
+  type BackendCommand,
   type BackendInput,
   type BackendSpec,
   type ContainerProvider,
@@ -10,12 +12,16 @@ import {
 
 /** Debian's; other versions run on the official image. */
 export const REDIS_VERSION = '7';
-const OFFICIAL_VERSIONS = ['6', '7', '8'];
+export const OFFICIAL_VERSIONS = ['6', '7', '8'];
 
 const PORT = 6379;
 const TLS_PORT = 6380;
 const CONFIG_DIR = '/etc/dynodock';
 const CONFIG_FILE = `${CONFIG_DIR}/redis.conf`;
+/** The password of the server that runs, for what is run beside it: never an argument. */
+const CLI = `export REDISCLI_AUTH="$(sed -n 's/^requirepass //p' ${CONFIG_FILE})"
+cli() { redis-cli -s /tmp/redis.sock "$@"; }
+`;
 
 /** Premium plans speak TLS alone, the others both (Dev Center "Heroku Key-Value Store", "Security and compliance"). */
 const PLANS: readonly AddOnPlan[] = [
@@ -42,7 +48,8 @@ function redisPlan(
     // What it keeps, a copy of part of it while it rewrites its log, and the server itself.
     memoryBytes: (maxMemoryMb * 2 + 64) * MIB,
     connections,
-    traits: { maxMemoryMb, tlsOnly: name.startsWith('premium-') },
+    // Dev Center "Heroku Redis Metrics Logs": on premium plans.
+    traits: { maxMemoryMb, tlsOnly: name.startsWith('premium-'), metricsLog: name.startsWith('premium-') },
   });
 }
 
@@ -89,8 +96,7 @@ export const redis: ContainerProvider = {
 };
 
 /** Heroku's names for what INFO says (Dev Center "Heroku Redis Metrics Logs"). */
-const METRICS = `
-REDISCLI_AUTH="$(sed -n 's/^requirepass //p' /etc/dynodock/redis.conf)" redis-cli -s /tmp/redis.sock info | tr -d '\\r' | awk -F: '
+const METRICS = `${CLI}cli info | tr -d '\\r' | awk -F: '
   $1 == "connected_clients" { print "sample#active-connections=" $2 }
   $1 == "used_memory" { print "sample#memory-redis=" $2 "bytes" }
   $1 == "keyspace_hits" { hits = $2 }
@@ -98,6 +104,11 @@ REDISCLI_AUTH="$(sed -n 's/^requirepass //p' /etc/dynodock/redis.conf)" redis-cl
   $1 == "evicted_keys" { print "sample#evicted-keys=" $2 }
   END { printf "sample#hit-rate=%.5f\\n", hits + misses > 0 ? hits / (hits + misses) : 0 }'
 `;
+
+/** One command, inside. Nothing secret may stand in it. redis-cli prints a server's refusal and ends with 0. */
+export function redisCommand(...words: readonly string[]): BackendCommand {
+  return { argv: ['/bin/sh', '-c', `${CLI}cli "$@"`, 'redis-cli', ...words] };
+}
 
 function backendOf({ addon, plan }: BackendInput): BackendSpec {
   const password = addon.config.credentials[DEFAULT_CREDENTIAL]?.password;
@@ -113,10 +124,21 @@ function backendOf({ addon, plan }: BackendInput): BackendSpec {
     files: [{ path: CONFIG_FILE, content: serverSettings(plan, password) }],
     stopTimeoutMs: 30_000,
     // Whoever is inside may use the socket; a server that is still loading answers LOADING.
-    health: { argv: ['/bin/sh', '-c', `REDISCLI_AUTH="$(sed -n 's/^requirepass //p' ${CONFIG_FILE})" redis-cli -s /tmp/redis.sock ping | grep -q PONG`] }, // prettier-ignore
-    setup: [],
+    health: { argv: ['/bin/sh', '-c', `${CLI}cli ping | grep -q PONG`] },
+    setup: [
+      {
+        argv: ['/bin/sh', '-c', APPLY_SETTINGS, 'settings', ...settingArguments(addon)],
+      },
+    ],
   };
 }
+
+/** By set-up rather than by a file, whose change would restart the server. */
+const APPLY_SETTINGS = `${CLI}while [ $# -gt 0 ]; do
+  cli config set "$1" "$2" | grep -qx OK || exit 1
+  shift 2
+done
+`;
 
 /** Every write is on the disk before it is answered: a kill or a power cut loses none of it. */
 function serverSettings(plan: AddOnPlan, password: string): string {

@@ -21,6 +21,7 @@ import { configVarRoutes } from './routes/config-vars';
 import { containerImageRoutes } from './routes/container-images';
 import { databaseCredentialRoutes } from './routes/data/database-credentials';
 import { databaseSettingRoutes } from './routes/data/database-settings';
+import { redisRoutes } from './routes/data/redis';
 import { databaseRoutes } from './routes/data/databases';
 import { diagnosisRoutes } from './routes/data/diagnoses';
 import { unsupportedDataRoutes } from './routes/data/unsupported-data';
@@ -102,6 +103,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(formationRoutes(services));
   app.use(logSessionRoutes(services));
   app.use(reclaimRoutes(services));
+  app.use(redisRoutes(services));
   app.use(regionRoutes());
   app.use(releaseRoutes(services, streamKeys));
   app.use(sleepRoutes(services));

@@ -14,6 +14,7 @@ import type { Dynos } from '../platform/dynos/dynos';
 import type { OneOffService } from '../platform/dynos/one-offs';
 import type { FormationService } from '../platform/formation/formation';
 import type { LogSessions } from '../platform/log-sessions/log-sessions';
+import type { Redis } from '../platform/redis/redis';
 import type { Postgres } from '../platform/postgres/postgres';
 import type { Reclaim } from '../platform/reclaim/reclaim';
 import type { Releases } from '../platform/releases/releases';
@@ -41,6 +42,7 @@ export interface ApiServices {
   logSessions: LogSessions;
   oneOffs: OneOffService;
   postgres: Postgres;
+  redis: Redis;
   reclaim: Pick<Reclaim, 'plan' | 'run'>;
   releases: Releases;
   sleep: Sleep;

@@ -42,6 +42,7 @@ import { Dynos } from '../platform/dynos/dynos';
 import { OneOffService } from '../platform/dynos/one-offs';
 import { FormationService } from '../platform/formation/formation';
 import { LogSessions } from '../platform/log-sessions/log-sessions';
+import { Redis } from '../platform/redis/redis';
 import { Postgres } from '../platform/postgres/postgres';
 import { ReleasePhase } from '../platform/releases/release-phase';
 import { Reclaim } from '../platform/reclaim/reclaim';
@@ -424,6 +425,7 @@ export class Daemon {
         oneOffs: new OneOffService(context, attachments),
         postgres: new Postgres(context, { addons, secret: randomSecret }),
         reclaim,
+        redis: new Redis(context, { addons, secret: randomSecret }),
         releases,
         sleep,
         slugs,

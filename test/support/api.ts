@@ -43,6 +43,7 @@ import { ContainerReleases } from '../../src/platform/container-releases/contain
 import { FormationService } from '../../src/platform/formation/formation';
 import { LogSessions } from '../../src/platform/log-sessions/log-sessions';
 import { ReleasePhase } from '../../src/platform/releases/release-phase';
+import { Redis } from '../../src/platform/redis/redis';
 import { Postgres } from '../../src/platform/postgres/postgres';
 import { Releases } from '../../src/platform/releases/releases';
 import { Sleep } from '../../src/platform/sleep/sleep';
@@ -229,6 +230,10 @@ export class TestApi {
       logSessions: new LogSessions(context),
       oneOffs: new OneOffService(context, this.attachments),
       postgres: new Postgres(context, {
+        addons,
+        secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
+      }),
+      redis: new Redis(context, {
         addons,
         secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
       }),

@@ -32,6 +32,7 @@ export interface RunningCommand {
 }
 
 interface CommandOptions {
+  input?: string;
   cwd?: string;
   env?: Record<string, string>;
   timeoutMs?: number;
@@ -367,10 +368,16 @@ export function words({ stdout, stderr }: CommandResult): string {
 export function execute(
   command: string,
   args: string[],
-  options: { cwd?: string; env?: Record<string, string | undefined>; timeoutMs?: number } = {},
+  options: {
+    cwd?: string;
+    env?: Record<string, string | undefined>;
+    timeoutMs?: number;
+    /** What it reads from its standard input, which ends then. */
+    input?: string;
+  } = {},
 ): Promise<CommandResult> {
   return new Promise((resolve) => {
-    execFile(
+    const child = execFile(
       command,
       args,
       {
@@ -384,6 +391,7 @@ export function execute(
         resolve({ exitCode, stdout, stderr });
       },
     );
+    if (options.input !== undefined) child.stdin?.end(options.input);
   });
 }
 

@@ -1,5 +1,6 @@
 import { planName, type AddOn } from '../../domain/addon';
-import type { DatabaseFacts, InfoRow } from '../../platform/postgres/databases';
+import type { InfoRow } from '../../platform/addons/data-addons';
+import type { DatabaseFacts } from '../../platform/postgres/databases';
 
 /** What `heroku pg:info` reads, and what programs have long read beside it. */
 export function presentDatabase(

@@ -379,6 +379,11 @@ export class AddOns {
     return this.#options.manager.setUp(addon.id);
   }
 
+  /** Makes its container anew where what it is made of has changed. */
+  settle(addon: AddOn): Promise<void> {
+    return this.#options.manager.settle(addon.id);
+  }
+
   restart(addon: AddOn): Promise<void> {
     return this.#options.manager.restart(addon.id);
   }

@@ -1,17 +1,19 @@
 import { isEssential, ownerOf, rotatedKey } from '../../addons/postgres';
 import { quoteIdentifier, quoteLiteral } from '../../addons/postgres-commands';
 import type { Actor } from '../../domain/account';
-import { addonNotFound, DEFAULT_CREDENTIAL, type AddOn, type AddOnConfig } from '../../domain/addon';
+import { DEFAULT_CREDENTIAL, type AddOn } from '../../domain/addon';
 import { invalidParams, notFound, PlatformError } from '../../domain/errors';
 import type { AddOnId } from '../../domain/ids';
 import type { Turns } from '../../lib/turns';
 import type { AddOns } from '../addons/addons';
+import type { DataAddOns } from '../addons/data-addons';
 import { record, type PlatformContext } from '../context';
 import { StatementError, type DatabaseServer } from './database-server';
 import { assertNotEssential, endSessions } from './databases';
 
 export interface DatabaseCredentialsOptions {
   addons: AddOns;
+  own: DataAddOns;
   server: DatabaseServer;
   turns: Turns<AddOnId>;
   /** n random characters out of a-z and 0-9. */
@@ -74,8 +76,8 @@ export class DatabaseCredentials {
       );
     }
     return this.#options.turns.take(addon.id, async () => {
-      this.#assertServing(addon);
-      const changed = this.#change(addon, (config) => {
+      this.#options.own.assertServing(addon);
+      const changed = this.#options.own.change(addon, (config) => {
         const users = Object.values(config.credentials).map(({ user }) => user);
         if (Object.hasOwn(config.credentials, name) || users.includes(name)) {
           throw invalidParams(`Credential ${name} exists already on ${addon.name}.`);
@@ -100,8 +102,8 @@ export class DatabaseCredentials {
     assertNotEssential(addon);
     return this.#options.turns.take(addon.id, async () => {
       const { server, addons } = this.#options;
-      this.#assertServing(addon);
-      const current = this.#current(addon);
+      this.#options.own.assertServing(addon);
+      const current = this.#options.own.current(addon);
       const credential = await this.find(current, name);
       this.#assertDetached(addon, name);
       const role = quoteIdentifier(credential.user);
@@ -119,7 +121,7 @@ export class DatabaseCredentials {
         END IF; END $do$`,
       ]);
       try {
-        this.#change(addon, (config) => {
+        this.#options.own.change(addon, (config) => {
           this.#assertDetached(addon, name);
           record(this.#context, addon.appId, actor, 'postgres.credential.destroy', {
             addon: addon.name,
@@ -146,10 +148,10 @@ export class DatabaseCredentials {
   async rotate(actor: Actor, addon: AddOn, names?: readonly string[]): Promise<void> {
     await this.#options.turns.take(addon.id, async () => {
       const { server, addons } = this.#options;
-      this.#assertServing(addon);
+      this.#options.own.assertServing(addon);
       const rotatedAt = this.#context.clock.now().toISOString();
-      const wanted = names ?? Object.keys(this.#current(addon).config.credentials);
-      const changed = this.#change(addon, (config) => {
+      const wanted = names ?? Object.keys(this.#options.own.current(addon).config.credentials);
+      const changed = this.#options.own.change(addon, (config) => {
         const credentials = { ...config.credentials };
         const values = { ...config.values };
         for (const name of wanted) {
@@ -175,8 +177,8 @@ export class DatabaseCredentials {
   async repairDefault(actor: Actor, addon: AddOn): Promise<void> {
     assertNotEssential(addon);
     await this.#options.turns.take(addon.id, async () => {
-      this.#assertServing(addon);
-      const current = this.#current(addon);
+      this.#options.own.assertServing(addon);
+      const current = this.#options.own.current(addon);
       const owner = quoteIdentifier(ownerOf(current));
       const others = Object.entries(current.config.credentials).filter(
         ([name]) => name !== DEFAULT_CREDENTIAL,
@@ -213,26 +215,6 @@ export class DatabaseCredentials {
       if (error instanceof PlatformError || error instanceof StatementError) return undefined;
       throw error;
     }
-  }
-
-  /** In one transaction: reads the config of now, changes it, and gives apps what follows from it. */
-  #change(addon: AddOn, change: (config: AddOnConfig) => AddOnConfig): AddOn {
-    return this.#context.store.transaction(() => {
-      const current = this.#current(addon);
-      return this.#options.addons.changeConfig(current, change(current.config));
-    });
-  }
-
-  #current(addon: AddOn): AddOn {
-    const current = this.#context.store.addons.get(addon.id);
-    if (current?.state !== 'provisioned') throw addonNotFound();
-    return current;
-  }
-
-  /** Before anything is changed that the server could not follow just now. */
-  #assertServing(addon: AddOn): void {
-    if (this.#options.server.isServing(addon)) return;
-    throw new PlatformError('service_unavailable', `${addon.name} is not running just now.`, 'add_on');
   }
 
   #assertDetached(addon: AddOn, name: string): void {

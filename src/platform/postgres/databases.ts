@@ -1,24 +1,20 @@
 import { databaseOf, isEssential, ownerOf, POSTGRES_EXTENSIONS } from '../../addons/postgres';
 import { quoteIdentifier, quoteLiteral } from '../../addons/postgres-commands';
 import type { Actor } from '../../domain/account';
-import { addonNotFound, type AddOn } from '../../domain/addon';
+import type { AddOn } from '../../domain/addon';
 import { invalidParams, PlatformError } from '../../domain/errors';
 import type { AddOnId } from '../../domain/ids';
 import type { Turns } from '../../lib/turns';
 import type { AddOns } from '../addons/addons';
+import { infoTime, type DataAddOns, type InfoRow, type WaitStatus } from '../addons/data-addons';
 import { record, type PlatformContext } from '../context';
 import { StatementError, type DatabaseServer } from './database-server';
 
 export interface DatabasesOptions {
   addons: AddOns;
+  own: DataAddOns;
   server: DatabaseServer;
   turns: Turns<AddOnId>;
-}
-
-/** One line of `heroku pg:info`. */
-export interface InfoRow {
-  name: string;
-  values: readonly string[];
 }
 
 /** What a running server says of itself. */
@@ -28,12 +24,6 @@ export interface DatabaseFacts {
   tables: number;
   connections: number;
   waiting: number;
-}
-
-export interface WaitStatus {
-  waiting: boolean;
-  message: string;
-  failed: boolean;
 }
 
 export const POSTGRES_SERVICE = 'heroku-postgresql';
@@ -53,26 +43,17 @@ export class Databases {
 
   /** By id or name. Throws not_found, also for add-ons of other services. */
   find(idOrName: string): AddOn {
-    const addon = this.#options.addons.find(idOrName);
-    if (addon.service !== POSTGRES_SERVICE) throw addonNotFound();
-    return addon;
+    return this.#options.own.find(idOrName);
   }
 
   /** The same, and it has to be usable. Throws service_unavailable before it is provisioned. */
   findProvisioned(idOrName: string): AddOn {
-    const addon = this.find(idOrName);
-    if (addon.state === 'provisioned') return addon;
-    throw new PlatformError('service_unavailable', `${addon.name} is not yet provisioned.`, 'add_on');
+    return this.#options.own.findProvisioned(idOrName);
   }
 
   /** The connection URL of one credential; of the default one without a name. */
   url(addon: AddOn, credential?: string): URL {
-    const namespace = credential === undefined ? null : `credential:${credential}`;
-    const found = this.#options.addons.attachments
-      .namespaceConfig(addon, namespace)
-      .find(({ name }) => name === 'URL');
-    if (found === undefined) throw new Error('a database without a URL');
-    return new URL(found.value);
+    return this.#options.own.url(addon, credential);
   }
 
   /** undefined while it does not answer. */
@@ -105,13 +86,13 @@ export class Databases {
           ];
     return [
       row('Plan', offer.plan.humanName),
-      row('Status', facts === undefined ? `Unavailable (${this.#problem(addon)})` : 'Available'),
+      row('Status', facts === undefined ? `Unavailable (${this.#options.own.problem(addon)})` : 'Available'),
       ...live,
       row('Connection Pooling', 'Unavailable'),
       row('Credentials', String(Object.keys(addon.config.credentials).length)),
       row('Fork/Follow', 'Unsupported'),
       row('Rollback', 'Unsupported'),
-      row('Created', addon.createdAt.toISOString().slice(0, 16).replace('T', ' ')),
+      row('Created', infoTime(addon.createdAt)),
       row('Region', 'local'),
       row('Continuous Protection', 'Off'),
       row('Maintenance', 'not required'),
@@ -119,11 +100,7 @@ export class Databases {
   }
 
   waitStatus(addon: AddOn): WaitStatus {
-    if (addon.failure !== null) return { waiting: false, message: addon.failure, failed: true };
-    if (addon.state === 'provisioning') return { waiting: true, message: 'preparing', failed: false };
-    return this.#options.server.isServing(addon)
-      ? { waiting: false, message: 'available', failed: false }
-      : { waiting: true, message: this.#problem(addon), failed: false };
+    return this.#options.own.waitStatus(addon);
   }
 
   /**
@@ -174,10 +151,6 @@ export class Databases {
   async resetStatistics(addon: AddOn): Promise<void> {
     assertNotEssential(addon);
     await this.#options.server.run(addon, ['SELECT pg_stat_reset()']);
-  }
-
-  #problem(addon: AddOn): string {
-    return this.#options.addons.problem(addon) ?? 'it is starting';
   }
 }
 
