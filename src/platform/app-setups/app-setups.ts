@@ -302,7 +302,7 @@ export class AppSetups implements AppResources {
       throw new SetupFailure(`The build failed: ${build?.failure ?? 'it is gone'}`);
     }
     const release = await releases.settled(build.releaseId, signal);
-    if (this.#stopping) return;
+    if (signal.aborted) return;
     if (release?.status !== 'succeeded') throw new SetupFailure('The release command failed.');
     if (afterBuild.formation.length > 0) {
       formation.batchUpdate(
