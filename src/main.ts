@@ -33,6 +33,7 @@ import { EngineError } from './engine/engine';
 const PACKAGE_DIR = path.join(__dirname, '..');
 const IMAGES_DIR = path.join(PACKAGE_DIR, 'images');
 const BIN_DIR = path.join(PACKAGE_DIR, 'bin');
+const STOPPED_GRACE_MS = 5_000;
 
 const { version } = JSON.parse(readFileSync(path.join(PACKAGE_DIR, 'package.json'), 'utf8')) as {
   version: string;
@@ -237,6 +238,13 @@ async function up(options: { detach?: boolean; detachedChild?: boolean }): Promi
     );
   await ended;
   await daemon.stop();
+  // Whatever is still open now is a mistake, but nobody's state is lost by ending, and who waits is not kept waiting.
+  setTimeout(() => {
+    logger.error('something was left open when the daemon stopped', {
+      open: process.getActiveResourcesInfo(),
+    });
+    process.exit();
+  }, STOPPED_GRACE_MS).unref();
 }
 
 async function down(all: boolean): Promise<void> {

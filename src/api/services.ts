@@ -56,4 +56,10 @@ export interface BundledBuildpack {
   /** `heroku/nodejs` */
   name: string;
   description: string;
+  /** Markdown. */
+  readme: string;
+  /** `sha256:<hex>` of its files. */
+  revision: string;
+  /** Of the newest of its files. */
+  updatedAt: Date;
 }

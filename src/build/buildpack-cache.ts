@@ -88,7 +88,7 @@ export class BuildpackCache {
   async fetch(source: Fetchable, signal: AbortSignal): Promise<FetchedBuildpack> {
     const folder = path.join(this.#options.directory, keyOf(source));
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const known = await this.#readCurrent(folder);
+    const known = await readCurrent(folder);
     let fetched: FetchedBuildpack;
     try {
       fetched =
@@ -133,7 +133,7 @@ export class BuildpackCache {
     }
     return this.#inWorkDir(folder, async (workDir) => {
       const file = path.join(workDir, 'archive');
-      const revision = await archiveGitBuildpack(found?.name ?? ref, {
+      const revision = await archiveGitBuildpack(found ?? { name: ref }, {
         ...remoteOptions,
         workDir: path.join(workDir, 'git'),
         file,
@@ -215,25 +215,31 @@ export class BuildpackCache {
     }
   }
 
-  /** undefined if nothing whole is here. */
-  async #readCurrent(folder: string): Promise<Current | undefined> {
-    try {
-      const current = parseCurrent(JSON.parse(await readFile(path.join(folder, CURRENT_FILE), 'utf8')));
-      if (current !== undefined) await stat(fileOf(folder, current.revision));
-      return current;
-    } catch (error) {
-      // Cut off while it was written, or reclaimed: it is fetched again.
-      if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT')
-        return undefined;
-      throw error;
-    }
-  }
-
   async #writeCurrent(folder: string, current: Current): Promise<void> {
     const unfinished = path.join(folder, `${UNFINISHED_PREFIX}${randomUUID()}`);
     await writeFile(unfinished, JSON.stringify(current), { mode: 0o600 });
     await rename(unfinished, path.join(folder, CURRENT_FILE));
   }
+}
+
+/** undefined if nothing whole is here. */
+async function readCurrent(folder: string): Promise<Current | undefined> {
+  try {
+    const current = parseCurrent(JSON.parse(await readFile(path.join(folder, CURRENT_FILE), 'utf8')));
+    if (current !== undefined) await stat(fileOf(folder, current.revision));
+    return current;
+  } catch (error) {
+    // Cut off while it was written, or reclaimed: it is fetched again. Or it is no folder of ours.
+    const { code } = error as NodeJS.ErrnoException;
+    if (error instanceof SyntaxError || code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** The archive that the folder of a place has as its newest. */
+export async function currentFile(folder: string): Promise<string | undefined> {
+  const current = await readCurrent(folder);
+  return current === undefined ? undefined : fileOf(folder, current.revision);
 }
 
 /** Reads an archive to its end. Throws ArchiveError for what is none, and for what nobody should unpack. */

@@ -10,8 +10,8 @@ import { killGroup, run, spawnGroup } from '../lib/process';
 import type { UnpackBudget } from './archive-copy';
 import { ArchiveError, copyArchive } from './archive-copy';
 import { BuildpackFetchError } from './buildpack-fetch-error';
+import { GitRemote, type FetchLimits, type GitRemoteOptions, type Wanted } from './git-remote';
 import { listSubmodules, resolveSubmoduleUrl } from './git-submodules';
-import { GitRemote, type FetchLimits, type GitRemoteOptions } from './git-remote';
 
 const LOCAL_TIMEOUT_MS = 60_000;
 /** More is no buildpack but an attempt to keep us busy. */
@@ -31,7 +31,7 @@ export interface GitBuildpackOptions extends GitRemoteOptions {
  * Writes the files of a repository at a ref or commit, with those of its submodules, as a gzipped tar; answers the
  * commit. What is fetched lies in bare repositories only and reaches a disk as files first in a build container.
  */
-export async function archiveGitBuildpack(wanted: string, options: GitBuildpackOptions): Promise<string> {
+export async function archiveGitBuildpack(wanted: Wanted, options: GitBuildpackOptions): Promise<string> {
   const remote = new GitRemote(options);
   const pack = createPack();
   const tar = pack as unknown as Readable;
@@ -66,7 +66,7 @@ interface Job {
 async function addRepository(
   job: Job,
   remote: GitRemote,
-  wanted: string,
+  wanted: Wanted,
   folder: string,
   depth: number,
 ): Promise<string> {
@@ -96,7 +96,7 @@ async function addRepository(
     const sameHost = new URL(url).origin === new URL(remote.url).origin;
     const { credentials, ...rest } = options;
     const inner = new GitRemote({ ...rest, url, ...(sameHost ? { credentials } : {}) });
-    await addRepository(job, inner, module.commit, `${folder}/${module.path}`, depth + 1);
+    await addRepository(job, inner, { name: module.commit }, `${folder}/${module.path}`, depth + 1);
   }
   return commit;
 }

@@ -17,6 +17,12 @@ export interface GitRemoteOptions {
   signal: AbortSignal;
 }
 
+/** A ref by its full name, with the commit that it was last seen at; or a commit by its id, possibly abbreviated. */
+export interface Wanted {
+  name: string;
+  commit?: string;
+}
+
 /** Of what git answers to a fetch, and of the folder that it fetches into. */
 export interface FetchLimits {
   timeoutMs: number;
@@ -64,18 +70,18 @@ export class GitRemote {
   }
 
   /** Fetches a ref, or a commit where that is possible, into the bare repository `directory`; answers the commit. */
-  async fetch(directory: string, wanted: string, limits: FetchLimits): Promise<string> {
+  async fetch(directory: string, wanted: Wanted, limits: FetchLimits): Promise<string> {
     const shallow = ['--depth=1'];
     try {
-      await this.#fetch(directory, [...shallow, '--', this.url, wanted], limits);
+      await this.#fetch(directory, [...shallow, '--', this.url, wanted.name], limits);
       return await this.#commitOf(directory, 'FETCH_HEAD');
     } catch (error) {
       if (!(error instanceof BuildpackFetchError) || error.reason === 'unreachable') throw error;
       // Servers that give no commit by its id, or know nothing of shallow clones, give everything.
       const everything = ['+refs/heads/*:refs/heads/*', '+refs/tags/*:refs/tags/*'];
       await this.#fetch(directory, ['--', this.url, ...everything], limits);
-      const local =
-        wanted === 'HEAD' ? undefined : await this.#commitOf(directory, wanted).catch(() => undefined);
+      const id = wanted.commit ?? wanted.name;
+      const local = await this.#commitOf(directory, id).catch(() => undefined);
       if (local !== undefined) return local;
       throw error;
     }

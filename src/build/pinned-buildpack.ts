@@ -33,9 +33,7 @@ export async function pinBuildpack(
   switch (source.kind) {
     case 'directory': {
       const { directory, bundled } = source;
-      const hash = createHash('sha256');
-      await hashDirectory(hash, directory, '', cache.newBudget());
-      const revision = `sha256:${hash.digest('hex')}`;
+      const revision = await revisionOfDirectory(directory, cache.newBudget());
       return { name, revision, files: { kind: 'directory', directory }, bundled };
     }
     case 'file': {
@@ -76,11 +74,18 @@ export function shortRevision(revision: string): string {
   return revision.replace(/^sha256:/, '').slice(0, 12);
 }
 
+/** By the names, contents and executable bits of what is in it, without git's own folder. */
+export async function revisionOfDirectory(directory: string, budget?: UnpackBudget): Promise<string> {
+  const hash = createHash('sha256');
+  await hashDirectory(hash, directory, '', budget);
+  return `sha256:${hash.digest('hex')}`;
+}
+
 async function hashDirectory(
   hash: Hash,
   directory: string,
   prefix: string,
-  budget: UnpackBudget,
+  budget: UnpackBudget | undefined,
 ): Promise<void> {
   const entries = await readdir(directory, { withFileTypes: true });
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -92,7 +97,7 @@ async function hashDirectory(
       hash.update(`link\0${name}\0${await readlink(file)}\0`);
     } else if (entry.isFile()) {
       const { mode, size } = await stat(file);
-      budget.take(size);
+      budget?.take(size);
       hash.update(`file\0${name}\0${mode & 0o111 ? 'x' : '-'}\0${size}\0`);
       hash.update(await readFile(file));
     }

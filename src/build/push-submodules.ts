@@ -128,7 +128,7 @@ async function obtain(
       // All files, as a checkout has them: the repository's own attributes say what its releases leave out.
       await writeFile(path.join(made, 'info', 'attributes'), '* -export-ignore -export-subst\n');
       const remote = new GitRemote({ url, credentials, authoritiesFile, clock, signal });
-      await remote.fetch(made, commit, { timeoutMs: job.timeoutMs, maxBytes: Math.max(left, 1) });
+      await remote.fetch(made, { name: commit }, { timeoutMs: job.timeoutMs, maxBytes: Math.max(left, 1) });
       // Whole or not at all.
       await rename(made, kept);
     } catch (error) {

@@ -10,6 +10,7 @@ import {
   type ImageInfo,
   type Labels,
 } from '../engine/engine';
+import { CURRENT_FILE, currentFile, UNFINISHED_PREFIX } from './buildpack-cache';
 import { APP_LABEL, INSTALLATION_LABEL, ownedLabels, ROLE_LABEL, type Role } from '../engine/labels';
 
 export interface StorageOptions {
@@ -20,6 +21,8 @@ export interface StorageOptions {
   /** `<app id>/<build id>.txt` */
   outputDir: string;
   workDir: string;
+  /** Buildpacks from elsewhere: a folder per place, a file per revision. */
+  buildpackCacheDir: string;
   /** Archives of source code: `<id>.tgz`. */
   sourcesDir: string;
   /** Archives of slugs that are not released yet: `<app id>/<slug id>.tgz`. */
@@ -59,6 +62,8 @@ export type Stored =
   /** `slugId` is what the file is called; there need not be such a slug. */
   | ({ kind: 'slug-archive'; appId: AppId; slugId: SlugId } & StoredFile)
   | ({ kind: 'build-output'; appId: AppId; buildId: BuildId } & StoredFile)
+  /** `modifiedAt` is when a build last used it; `current`: what the place's next build uses, if nothing is newer. */
+  | ({ kind: 'buildpack'; current: boolean } & StoredFile)
   | ({ kind: 'slug-upload'; appId: AppId; slugId: SlugId } & StoredFile)
   | ({ kind: 'source-blob' } & StoredFile)
   | ({ kind: 'work-file' } & StoredFile);
@@ -108,6 +113,7 @@ export class Storage {
       })),
     ];
     if (appId === undefined) {
+      things.push(...(await this.#buildpacks()));
       things.push(...(await this.#stackImages(usage)), ...(await this.#caches(usage)));
       for (const file of await filesIn(workDir)) things.push({ kind: 'work-file', ...file });
       for (const file of await filesIn(sourcesDir)) things.push({ kind: 'source-blob', ...file });
@@ -141,11 +147,35 @@ export class Storage {
         return engine.removeVolume(thing.name);
       case 'slug-archive':
       case 'build-output':
+      case 'buildpack':
       case 'slug-upload':
       case 'source-blob':
       case 'work-file':
         return rm(thing.path, { recursive: true, force: true });
     }
+  }
+
+  async #buildpacks(): Promise<Stored[]> {
+    const { buildpackCacheDir } = this.#options;
+    const found: Stored[] = [];
+    for (const place of await entriesOf(buildpackCacheDir)) {
+      const folder = path.join(buildpackCacheDir, place.name);
+      const current = await currentFile(folder);
+      for (const { name } of await entriesOf(folder)) {
+        // Goes with what it speaks of.
+        if (name === CURRENT_FILE) continue;
+        const file = path.join(folder, name);
+        const measured = await measure(file);
+        if (measured === undefined) continue;
+        const isUnfinished = name.startsWith(UNFINISHED_PREFIX);
+        found.push(
+          isUnfinished
+            ? { kind: 'work-file', ...measured }
+            : { kind: 'buildpack', current: file === current, ...measured },
+        );
+      }
+    }
+    return found;
   }
 
   async #diskUsage(): Promise<DiskUsage | undefined> {

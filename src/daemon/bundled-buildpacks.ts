@@ -1,17 +1,42 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { BundledBuildpack } from '../api/services';
+import { revisionOfDirectory } from '../build/pinned-buildpack';
 
-/** The buildpacks that come with dynodock: each folder's name, and the first line of its README. */
-export function bundledBuildpacks(folder: string): BundledBuildpack[] {
-  return readdirSync(folder, { withFileTypes: true })
+/** The buildpacks that come with dynodock: each folder's name, what it consists of, and its README. */
+export async function bundledBuildpacks(folder: string): Promise<BundledBuildpack[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const names = entries
     .filter((entry) => entry.isDirectory() && existsSync(path.join(folder, entry.name, 'bin', 'detect')))
-    .map((entry) => ({ name: `heroku/${entry.name}`, description: describe(path.join(folder, entry.name)) }));
+    .map((entry) => entry.name);
+  return Promise.all(
+    names.sort().map(async (name) => {
+      const directory = path.join(folder, name);
+      const file = path.join(directory, 'README.md');
+      const readme = existsSync(file) ? await readFile(file, 'utf8') : `${name}\n`;
+      return {
+        name: `heroku/${name}`,
+        description: firstSentence(readme) ?? name,
+        readme,
+        revision: await revisionOfDirectory(directory),
+        updatedAt: await newestChange(directory),
+      };
+    }),
+  );
 }
 
-function describe(folder: string): string {
-  const readme = path.join(folder, 'README.md');
-  if (!existsSync(readme)) return path.basename(folder);
-  const lines = readFileSync(readme, 'utf8').split('\n');
-  return lines.find((line) => line.trim() !== '' && !line.startsWith('#'))?.trim() ?? path.basename(folder);
+function firstSentence(readme: string): string | undefined {
+  return readme
+    .split('\n')
+    .find((line) => line.trim() !== '' && !line.startsWith('#'))
+    ?.trim();
+}
+
+async function newestChange(directory: string): Promise<Date> {
+  const names = await readdir(directory, { recursive: true });
+  const times = await Promise.all(
+    names.map(async (name) => (await stat(path.join(directory, name))).mtimeMs),
+  );
+  return new Date(Math.max(...times));
 }

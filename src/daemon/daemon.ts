@@ -96,6 +96,8 @@ const RECONCILED_AT_ONCE = 4;
 const PUBLISHED_PORT_SETTLE_MS = 50;
 /** Most apps that crash at boot do so within this. */
 const DEPLOY_PATIENCE_MS = 3_000;
+/** Of buildpacks that were fetched; the ones in use are a few megabytes each. */
+const BUILDPACK_BUDGET_BYTES = 1024 ** 3;
 /** Of an uploaded archive. */
 const MAX_BLOB_BYTES = 1024 ** 3;
 const ROUTER_READY_MS = 15_000;
@@ -360,6 +362,7 @@ export class Daemon {
         slugsDir: paths.slugs,
         outputDir: paths.buildOutput,
         workDir: paths.work,
+        buildpackCacheDir: paths.buildpacks,
         sourcesDir: paths.sources,
         uploadsDir: paths.slugUploads,
       }),
@@ -368,6 +371,7 @@ export class Daemon {
         keptReleases: config.keptReleases,
         keptSlugs: Math.max(config.keptSlugs, config.keptReleases),
         cacheBudgetBytes: config.cacheBudgetBytes,
+        buildpackBudgetBytes: BUILDPACK_BUDGET_BYTES,
       },
       stackImages: [
         ...(await ownImages(imageOptions.imagesDir, info.architecture)),
@@ -463,7 +467,7 @@ export class Daemon {
       allowedHosts: config.allowedHosts,
       git: (req, res) => void git.handle(req, res),
       rendezvous: (socket, secret) => rendezvous.accept(socket, secret),
-      bundledBuildpacks: bundledBuildpacks(path.join(packageDir, 'buildpacks')),
+      bundledBuildpacks: await bundledBuildpacks(path.join(packageDir, 'buildpacks')),
       requestsPerHour: null,
       logger: logger.child({ component: 'api' }),
       clock,

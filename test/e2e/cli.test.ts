@@ -233,6 +233,28 @@ describe('a pushed app', () => {
     );
     expect(await output('buildpacks:add', 'heroku/python')).toContain('1. heroku/nodejs 2. heroku/python');
     expect(await failure('buildpacks:set', 'heroku/cobol')).toContain('There is no buildpack of that name.');
+    expect(await output('buildpacks:remove', 'heroku/python')).toContain('heroku/nodejs');
+    expect(await output('buildpacks:add', 'https://example.com/pack.git#v1')).toContain(
+      '2. https://example.com/pack.git#v1',
+    );
+    expect(await output('buildpacks:clear')).toContain('Buildpacks cleared.');
+    expect(await output('buildpacks:set', 'heroku/nodejs')).toContain('heroku/nodejs');
+  });
+
+  test('looks buildpacks up in the registry', async () => {
+    const found = await output('buildpacks:search', 'node');
+    expect(found).toMatch(/heroku\/nodejs\s+languages\s+Node\.js apps/);
+    expect(found).toContain('1 buildpack found');
+    expect(await output('buildpacks:search', '--name', 'cobol')).toContain('No buildpacks found');
+    const info = await output('buildpacks:info', 'heroku/nodejs');
+    expect(info).toContain('Node.js apps: installs Node.js');
+    expect(info).toContain('engines.node');
+    expect(info).toMatch(/license: +MIT/);
+    expect(await failure('buildpacks:info', 'heroku/cobol')).toContain(
+      "Could not find the buildpack 'heroku/cobol'",
+    );
+    expect(await output('buildpacks:versions', 'heroku/nodejs')).toMatch(/1\s+20\d\d-\S+\s+published/);
+    expect(await failure('buildpacks:versions', 'heroku/cobol')).toContain("Could not find 'heroku/cobol'");
   });
 
   test('has a stack', async () => {

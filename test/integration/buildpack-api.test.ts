@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { BuiltSlug } from '../../src/build/build-request';
@@ -351,6 +353,56 @@ describe('shapes of other people’s buildpacks', () => {
     }
   });
 });
+
+test('without a network the last revision serves, and what was never fetched names its host', async () => {
+  const project = bench.project();
+  const source = new TestRepository();
+  const commit = source.commit({
+    'bin/detect': '#!/bin/sh\necho Fetched\n',
+    'bin/compile': '#!/bin/sh\necho "from far away"\n',
+  });
+  // What a server without git's own protocol offers is a folder of files.
+  source.git('update-server-info');
+  const archive = execFileSync('git', ['archive', '--format=tar.gz', 'HEAD'], { cwd: source.directory });
+  const server = createServer((request, response) => {
+    const served = request.url === '/pack.tgz' ? archive : fileOf(source.directory, request.url ?? '');
+    response.writeHead(served === undefined ? 404 : 200).end(served);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const urls = [`http://${host}/pack.git`, `http://${host}/pack.tgz`];
+  try {
+    for (const url of urls) {
+      await project.build({ a: '' }, { buildpacks: [url] });
+      expect(project.output).toContain('from far away\n');
+      expect(project.output).not.toContain('could not be reached');
+    }
+  } finally {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    source.remove();
+  }
+  for (const url of urls) {
+    const slug = await project.build({ a: '' }, { buildpacks: [url] });
+    expect(project.output).toContain('from far away\n');
+    expect(project.output).toContain(` !     Buildpack ${url}: ${host} could not be reached (`);
+    expect(project.output).toMatch(
+      /^ ! {5}Using revision [0-9a-f]{12}, which was the newest at \d{4}-\d\d-\d\d \d\d:\d\d UTC\.$/m,
+    );
+    if (url.endsWith('.git')) expect(slug.buildpacks).toEqual([{ name: url, revision: commit }]);
+  }
+  const never = `http://${host}/other.tgz`;
+  expect((await project.failure({ a: '' }, { buildpacks: [never] })).lines[0]).toBe(
+    ` !     Buildpack ${never} could not be fetched: ${host} could not be reached.`,
+  );
+});
+
+/** Of a repository that is served as files. */
+function fileOf(directory: string, url: string): Buffer | undefined {
+  const name = /^\/pack\.git\/([\w./-]+)/.exec(url)?.[1];
+  const file = path.join(directory, '.git', name ?? '');
+  return name === undefined || name.includes('..') || !existsSync(file) ? undefined : readFileSync(file);
+}
 
 test('a change of the stack is noted, and leaves nothing in the cache', async () => {
   const project = bench.project({

@@ -284,8 +284,20 @@ export class TestApi {
       git: (req, res) => this.#git(req, res),
       rendezvous: (socket) => socket.destroy(),
       bundledBuildpacks: [
-        { name: 'heroku/nodejs', description: 'Node.js apps' },
-        { name: 'heroku/procfile', description: 'Apps of a Procfile only' },
+        {
+          name: 'heroku/nodejs',
+          description: 'Node.js apps',
+          readme: '# Node.js\n\nNode.js apps\n',
+          revision: 'sha256:01',
+          updatedAt: new Date('2026-02-03T04:05:06Z'),
+        },
+        {
+          name: 'heroku/procfile',
+          description: 'Apps of a Procfile only',
+          readme: 'Apps of a Procfile only\n',
+          revision: 'sha256:02',
+          updatedAt: new Date('2026-02-03T04:05:06Z'),
+        },
       ],
       requestsPerHour: null,
       logger: this.#logger(),

@@ -45,9 +45,16 @@ export function buildpackRegistryRoutes(bundled: readonly BundledBuildpack[]): R
     res.json([presentRegistryRevision(find(req.params.buildpack))]);
   });
 
+  router.get('/buildpacks/:buildpack/revisions/:revision', (req, res) => {
+    const revision = presentRegistryRevision(find(req.params.buildpack));
+    if (revision.id !== req.params.revision) throw notFound('revision');
+    res.json(revision);
+  });
+
   router.get('/buildpacks/:buildpack/readme', (req, res) => {
-    const { description } = find(req.params.buildpack);
-    res.json({ content: Buffer.from(`${description}\n`).toString('base64'), encoding: 'base64' });
+    const buildpack = find(req.params.buildpack);
+    const text = buildpack.origin === 'bundled' ? buildpack.readme : `${buildpack.description}\n`;
+    res.json({ content: Buffer.from(text).toString('base64'), encoding: 'base64' });
   });
 
   return router;

@@ -14,6 +14,8 @@ export interface ReclaimLimits {
   keptSlugs: number;
   /** For all build caches together. */
   cacheBudgetBytes: number;
+  /** For all buildpacks that were fetched from elsewhere. */
+  buildpackBudgetBytes: number;
 }
 
 export interface AppState {
@@ -72,7 +74,7 @@ type Verdict = Omit<ReclaimItem, 'thing' | 'expires'> & { expires?: readonly Slu
  * and containers need; of the rest, what is beyond the limits goes.
  */
 export function planReclaim(state: ReclaimState): ReclaimItem[] {
-  const evicted = evictCaches(state);
+  const evicted = new Set([...evictCaches(state), ...evictBuildpacks(state)]);
   return state.things.map((thing) => ({ thing, expires: [], ...judge(state, thing, evicted) }));
 }
 
@@ -81,6 +83,13 @@ function judge(state: ReclaimState, thing: Stored, evicted: ReadonlySet<Stored>)
     return isYoung(state, thing.modifiedAt, WORK_GRACE_MS)
       ? keep('may be in use')
       : remove('left behind by work that was cut off');
+  }
+  if (thing.kind === 'buildpack') {
+    if (isYoung(state, thing.modifiedAt, ORPHAN_GRACE_MS)) return keep('just used');
+    if (!thing.current) return remove('there is a newer revision of it');
+    return evicted.has(thing)
+      ? remove('fetched buildpacks take more than their budget, and others were used later')
+      : keep('for builds without a network');
   }
   if (thing.kind === 'source-blob') {
     return isYoung(state, thing.modifiedAt, SOURCE_TTL_MS)
@@ -278,6 +287,20 @@ function evictCaches({ things, apps, limits, now }: ReclaimState): ReadonlySet<S
     if (fixed || now.getTime() - usedAt < GRACE_MS) continue;
     evicted.add(thing);
     total -= bytes;
+  }
+  return evicted;
+}
+
+/** Likewise, among those that are not superseded anyway. */
+function evictBuildpacks({ things, limits, now }: ReclaimState): ReadonlySet<Stored> {
+  const current = things.filter((thing) => thing.kind === 'buildpack').filter((thing) => thing.current);
+  let total = current.reduce((sum, { bytes }) => sum + bytes, 0);
+  const evicted = new Set<Stored>();
+  for (const thing of current.sort((a, b) => a.modifiedAt.getTime() - b.modifiedAt.getTime())) {
+    if (total <= limits.buildpackBudgetBytes) break;
+    if (now.getTime() - thing.modifiedAt.getTime() < ORPHAN_GRACE_MS) continue;
+    evicted.add(thing);
+    total -= thing.bytes;
   }
   return evicted;
 }

@@ -28,7 +28,7 @@ export interface DiskFigures {
   images: number | null;
   /** Build caches. */
   caches: number | null;
-  /** Archives of slugs, outputs of builds, temporary files. */
+  /** Archives of slugs, outputs of builds, buildpacks, temporary files. */
   files: number;
 }
 
@@ -260,6 +260,7 @@ export function nameOf(thing: Stored): string {
       return thing.name;
     case 'slug-archive':
     case 'build-output':
+    case 'buildpack':
     case 'slug-upload':
     case 'source-blob':
     case 'work-file':

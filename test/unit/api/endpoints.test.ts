@@ -706,9 +706,23 @@ describe('buildpack registry', () => {
     const unknown = await api.request('GET', '/buildpacks/heroku%2Fcobol', { anonymous: true });
     expectError(unknown, 404, 'not_found');
     const revisions = await api.request('GET', '/buildpacks/heroku%2Fnodejs/revisions', { anonymous: true });
-    expect(revisions.body).toMatchObject([{ release: 1, status: 'published', license: 'MIT' }]);
+    expect(revisions.body).toMatchObject([
+      {
+        id: 'sha256:01',
+        release: 1,
+        status: 'published',
+        license: 'MIT',
+        created_at: '2026-02-03T04:05:06.000Z',
+      },
+    ]);
+    const path = '/buildpacks/heroku%2Fnodejs/revisions';
+    const one = await api.request('GET', `${path}/sha256%3A01`, { anonymous: true });
+    expect(one.body).toEqual(revisions.body[0]);
+    expectError(await api.request('GET', `${path}/other`, { anonymous: true }), 404, 'not_found');
     const readme = await api.request('GET', '/buildpacks/heroku%2Fnodejs/readme', { anonymous: true });
-    expect(Buffer.from(readme.body.content, readme.body.encoding).toString()).toBe('Node.js apps\n');
+    expect(Buffer.from(readme.body.content, readme.body.encoding).toString()).toBe(
+      '# Node.js\n\nNode.js apps\n',
+    );
   });
 
   test.each(['heroku/python', 'acme/turbo'])('knows %s, which builds fetch', async (name) => {

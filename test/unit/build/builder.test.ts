@@ -205,9 +205,16 @@ describe('Builder', () => {
   });
 
   test('does not wait for ever for an engine that hangs', async () => {
-    engine.addLayer = () => new Promise<never>(() => undefined);
-    const failure = await whileTimePasses(failureOf(build(succeeding)), 60_000);
-    expect(failure).toMatchObject({ kind: 'timeout' });
+    const reached = new Promise<void>((resolve) => {
+      engine.addLayer = () => {
+        resolve();
+        return new Promise<never>(() => undefined);
+      };
+    });
+    const failure = failureOf(build(succeeding));
+    // Up to there files are written, which takes real time: minutes must not pass meanwhile.
+    await reached;
+    expect(await whileTimePasses(failure, 60_000)).toMatchObject({ kind: 'timeout' });
   });
 
   test('says so when the disk of the engine is full', async () => {

@@ -286,6 +286,39 @@ describe('Builds', () => {
     expect((await builds.create(user, app, input()).ended).status).toBe('succeeded');
   });
 
+  test('warns when what failed is a version that was built before', async () => {
+    const app = anApp();
+    const failing: Work = async () => Promise.reject(new BuildFailure('compile', 'broken'));
+    builder.works.set(app.id, [failing, failing, failing]);
+    const first = builds.create(user, app, input());
+    await first.ended;
+    expect(await read(first.build.id)).not.toContain('Warning');
+    const second = builds.create(user, app, input());
+    await second.ended;
+    expect(await read(second.build.id)).toContain(
+      ` !     Push failed\n !\n ! ## Warning - The same version of this code has already been built: ${COMMIT}\n`,
+    );
+    const other = builds.create(user, app, input({ version: 'f'.repeat(40) }));
+    await other.ended;
+    expect(await read(other.build.id)).not.toContain('Warning');
+  });
+
+  test('tells the builder which stack the last slug was made for', async () => {
+    const app = anApp();
+    next(app, async () => Promise.reject(new BuildFailure('compile', 'broken')));
+    for (let number = 0; number < 3; number += 1) await builds.create(user, app, input()).ended;
+    expect(builder.requests.map(({ previousStack }) => previousStack)).toEqual([null, null, 'heroku-24']);
+  });
+
+  test('keeps no secrets of buildpack URLs with a build', async () => {
+    const app = anApp();
+    store.buildpackInstallations.replace(app.id, ['https://me:secret@example.com/x.git#v1']);
+    const { build, ended } = builds.create(user, app, input());
+    expect(build.buildpacks).toEqual(['https://example.com/x.git#v1']);
+    await ended;
+    expect(builder.requests[0]?.buildpacks).toEqual(['https://me:secret@example.com/x.git#v1']);
+  });
+
   const BLOB = { kind: 'blob' as const, url: 'https://example.com/a.tgz?token=s3cret', checksum: null };
 
   test('builds from what it fetches, which is removed whatever becomes of the build', async () => {

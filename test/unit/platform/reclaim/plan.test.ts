@@ -140,7 +140,7 @@ function aState(apps: readonly AppState[], things: Stored[], more: Partial<Recla
     archives: new Set(things.flatMap((thing) => (thing.kind === 'slug-archive' ? [thing.slugId] : []))),
     seenSince: new Map(things.flatMap((thing) => ('id' in thing ? [[thing.id, LONG_AGO]] : []))),
     stackImages: new Set(['dynodock/run:new']),
-    limits: { keptReleases: 2, keptSlugs: 4, cacheBudgetBytes: 100 },
+    limits: { keptReleases: 2, keptSlugs: 4, cacheBudgetBytes: 100, buildpackBudgetBytes: 100 },
     ...more,
   };
 }
@@ -291,7 +291,9 @@ describe('planReclaim', () => {
     const things = [cache('b', 50), cache('a', 50), cache('c', 50), cache('d', 50), cache('e', null)];
     const removed = (budget: number): string[] =>
       planReclaim(
-        aState(apps, things, { limits: { keptReleases: 1, keptSlugs: 1, cacheBudgetBytes: budget } }),
+        aState(apps, things, {
+          limits: { keptReleases: 1, keptSlugs: 1, cacheBudgetBytes: budget, buildpackBudgetBytes: 0 },
+        }),
       ).flatMap(({ thing, action }) =>
         action === 'remove' && thing.kind === 'build-cache' ? [thing.appId] : [],
       );
@@ -327,6 +329,31 @@ describe('planReclaim', () => {
     );
     // Without one of this version's there is nothing that could supersede it.
     expect(verdicts(aState([], [stackImage('run:old')]))[0]).toBe("keep: newer than this version's");
+  });
+
+  test('fetched buildpacks go when there is a newer revision, or oldest use first when they take too much', () => {
+    const buildpack = (ageMs: number, bytes: number, current = true): Stored => ({
+      kind: 'buildpack',
+      current,
+      path: '/b',
+      bytes,
+      modifiedAt: new Date(NOW.getTime() - ageMs),
+    });
+    const hour = 3_600_000;
+    const things = [
+      buildpack(3 * hour, 60),
+      buildpack(2 * hour, 60),
+      buildpack(hour, 30),
+      buildpack(hour, 1000, false),
+      buildpack(0, 1, false),
+    ];
+    expect(verdicts(aState([], things))).toEqual([
+      'remove: fetched buildpacks take more than their budget, and others were used later',
+      'keep: for builds without a network',
+      'keep: for builds without a network',
+      'remove: there is a newer revision of it',
+      'keep: just used',
+    ]);
   });
 
   test('outputs of the last builds stay, and files of work that was cut off go', () => {
@@ -426,6 +453,7 @@ describe('planReclaim', () => {
             keptReleases: given.keptReleases,
             keptSlugs: given.keptReleases + given.moreSlugs,
             cacheBudgetBytes: given.budget,
+            buildpackBudgetBytes: 0,
           },
         });
       });
@@ -565,7 +593,7 @@ describe('images of the container stack', () => {
   test('every image of a release that can be rolled back to stays, and those of older ones expire with it', () => {
     const items = planReclaim(
       aState([boxed(5)], ['5', '5-worker', '3', '3-worker', '2', '2-worker', 'shared'].map(named), {
-        limits: { keptReleases: 2, keptSlugs: 50, cacheBudgetBytes: 0 },
+        limits: { keptReleases: 2, keptSlugs: 50, cacheBudgetBytes: 0, buildpackBudgetBytes: 0 },
       }),
     );
     expect(items.map(({ action }) => action)).toEqual([

@@ -35,6 +35,7 @@ describe('Reclaim', () => {
         slugsDir: path.join(directory, 'slugs'),
         outputDir: path.join(directory, 'output'),
         workDir: path.join(directory, 'work'),
+        buildpackCacheDir: path.join(directory, 'buildpacks'),
         sourcesDir: path.join(directory, 'sources'),
         uploadsDir: path.join(directory, 'uploads'),
       }),
@@ -46,7 +47,7 @@ describe('Reclaim', () => {
           return true;
         },
       },
-      limits: { keptReleases: 1, keptSlugs: 2, cacheBudgetBytes: 0 },
+      limits: { keptReleases: 1, keptSlugs: 2, cacheBudgetBytes: 0, buildpackBudgetBytes: 0 },
       stackImages: ['slug:1'],
       logger: silentLogger,
     });
@@ -269,5 +270,20 @@ describe('Reclaim', () => {
     await world.advance(MINUTE);
     expect(await imagesLeft()).toHaveLength(4);
     await expect(reclaim.run()).rejects.toMatchObject({ id: 'service_unavailable' });
+  });
+
+  test('finds fetched buildpacks, and what fetching has left behind', async () => {
+    const folder = path.join(directory, 'buildpacks', 'place');
+    const [newest, older] = ['a'.repeat(40), 'b'.repeat(40)];
+    mkdirSync(path.join(folder, 'unfinished-1'), { recursive: true });
+    for (const name of [newest, older]) writeFileSync(path.join(folder, `${name}.tgz`), 'archive');
+    writeFileSync(path.join(folder, 'current.json'), JSON.stringify({ revision: newest, checkedAt: 0 }));
+    for (const name of readdirSync(folder)) utimesSync(path.join(folder, name), 1, 1);
+    expect(what(await reclaim.run(), 'removed').sort()).toEqual([
+      `${newest}.tgz`,
+      `${older}.tgz`,
+      'unfinished-1',
+    ]);
+    expect(readdirSync(folder)).toEqual(['current.json']);
   });
 });
