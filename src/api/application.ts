@@ -10,6 +10,7 @@ import { addonAttachmentRoutes } from './routes/addon-attachments';
 import { addonServiceRoutes } from './routes/addon-services';
 import { addonRoutes } from './routes/addons';
 import { appFeatureRoutes } from './routes/app-features';
+import { appSetupRoutes } from './routes/app-setups';
 import { appRoutes } from './routes/apps';
 import { authorizationRoutes } from './routes/authorizations';
 import { blobRoutes } from './routes/blobs';
@@ -84,6 +85,7 @@ export function createApplication(options: ApplicationOptions): Express {
 
   app.use(accountRoutes(services, limit));
   app.use(appRoutes(services));
+  app.use(appSetupRoutes(services, streamKeys));
   app.use(appFeatureRoutes(services));
   app.use(addonServiceRoutes(services));
   app.use(addonRoutes(services));

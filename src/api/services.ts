@@ -1,6 +1,7 @@
 import type { AccountService } from '../platform/account/account';
 import type { AddOns } from '../platform/addons/addons';
 import type { AppFeatures } from '../platform/app-features/app-features';
+import type { AppSetups } from '../platform/app-setups/app-setups';
 import type { Apps } from '../platform/apps/apps';
 import type { Authorizations } from '../platform/authorizations/authorizations';
 import type { BlobUrls } from '../platform/blobs/blob-urls';
@@ -29,6 +30,7 @@ export interface ApiServices {
   addons: AddOns;
   apps: Apps;
   appFeatures: AppFeatures;
+  appSetups: Pick<AppSetups, 'create' | 'find'>;
   authorizations: Authorizations;
   blobUrls: Pick<BlobUrls, 'verify'>;
   builds: Pick<Builds, 'list' | 'find' | 'outputStream' | 'create' | 'cancel' | 'purgeCache'>;

@@ -1,6 +1,7 @@
 import { buffer } from 'node:stream/consumers';
 import type { Pack } from 'tar-stream';
 import { BuildFailure } from './build-failure';
+import { formatSize } from './output';
 import { parseSlugIgnore } from './slug-ignore';
 import { ArchiveError, packEntry, readCompression, walkTree, type TreeEntry } from './tar-tree';
 
@@ -43,6 +44,27 @@ export async function readArchive(path: string, signal: AbortSignal): Promise<Ar
     const topFolder = roots.size === 1 && kind === 'directory' ? root : '';
     const slugIgnore = ignores.get(topFolder === '' ? '.slugignore' : `${topFolder}/.slugignore`) ?? '';
     return { kind: 'archive', path, compression, topFolder, slugIgnore, time: new Date(time) };
+  } catch (error) {
+    signal.throwIfAborted();
+    throw toFailure(error);
+  }
+}
+
+/** The text of one file at its top, undefined if there is none. Throws BuildFailure. */
+export async function readArchiveFile(
+  source: ArchiveSource,
+  name: string,
+  { maxBytes, signal }: { maxBytes: number; signal: AbortSignal },
+): Promise<string | undefined> {
+  let text: string | undefined;
+  try {
+    await walkTree(source.path, { compression: source.compression, signal }, async (entry, content) => {
+      if (withoutFolder(entry.path, source.topFolder) !== name) return;
+      if (entry.kind !== 'file') throw new ArchiveError(`its ${name} is not a regular file`);
+      if (entry.size > maxBytes) throw new ArchiveError(`its ${name} is larger than ${formatSize(maxBytes)}`);
+      text = (await buffer(content)).toString('utf8');
+    });
+    return text;
   } catch (error) {
     signal.throwIfAborted();
     throw toFailure(error);

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { BUILT_IN_PROVIDERS } from '../addons/built-in';
@@ -26,6 +26,7 @@ import { AccountService } from '../platform/account/account';
 import { AddOns } from '../platform/addons/addons';
 import { AppFeatures } from '../platform/app-features/app-features';
 import { MetricsLog } from '../platform/addons/metrics-log';
+import { AppSetups } from '../platform/app-setups/app-setups';
 import { Apps } from '../platform/apps/apps';
 import { Authorizations } from '../platform/authorizations/authorizations';
 import { BlobUrls } from '../platform/blobs/blob-urls';
@@ -234,8 +235,14 @@ export class Daemon {
       newId,
       random: Math.random,
       changed,
-      oneOffEnded: (dyno, end) => releasePhase.dynoEnded(dyno, end),
-      oneOffPrinted: (dyno, line) => releasePhase.printed(dyno, line),
+      oneOffEnded: (dyno, end) => {
+        releasePhase.dynoEnded(dyno, end);
+        appSetups.dynoEnded(dyno, end);
+      },
+      oneOffPrinted: (dyno, line) => {
+        appSetups.printed(dyno, line);
+        return releasePhase.printed(dyno, line);
+      },
       concurrency: RECONCILED_AT_ONCE,
       readySandboxes: config.readySandboxes,
       cycleMs: config.cycleMs,
@@ -330,16 +337,18 @@ export class Daemon {
       releases,
     });
     const repositories = new Repositories(paths.repositories);
+    const fetcher = new SourceFetcher({
+      workDir: paths.work,
+      localFile: (url) => sources.localFile(url),
+      clock,
+      maxBytes: MAX_BLOB_BYTES,
+      minFreeBytes: config.minFreeDiskBytes,
+    });
     const builds: Builds = new Builds(context, {
       builder,
       releases,
-      sources: new SourceFetcher({
-        workDir: paths.work,
-        localFile: (url) => sources.localFile(url),
-        clock,
-        maxBytes: MAX_BLOB_BYTES,
-        minFreeBytes: config.minFreeDiskBytes,
-      }),
+      sources: fetcher,
+      addons,
       outputDir: paths.buildOutput,
       webUrl: (app) => apps.webUrl(app),
       outputUrl: (app, buildId) => `http://localhost:${config.apiPort}/apps/${app.id}/builds/${buildId}`,
@@ -372,7 +381,31 @@ export class Daemon {
       ],
       logger: logger.child({ component: 'reclaim' }),
     });
-    const apps = new Apps(context, releases, [builds, releasePhase, slugs, repositories, addons]);
+    const configVars = new ConfigVarsService(context, releases);
+    const buildpackInstallations = new BuildpackInstallations(context);
+    const formation = new FormationService(context);
+    const attachments = new Attachments(clock);
+    const oneOffs = new OneOffService(context, attachments);
+    const appSetups: AppSetups = new AppSetups(context, {
+      apps: {
+        create: (actor, input) => apps.create(actor, input),
+        update: (actor, id, changes) => apps.update(actor, id, changes),
+        destroy: (actor, id) => apps.destroy(actor, id),
+        webUrl: (app) => apps.webUrl(app),
+      },
+      configVars,
+      addons,
+      buildpackInstallations,
+      builds,
+      releases: releasePhase,
+      formation,
+      oneOffs,
+      sources: fetcher,
+      secret: () => randomBytes(32).toString('hex'),
+      logger: logger.child({ component: 'app-setups' }),
+    });
+    // Set-ups first, whose end is to be on record while what they wait for is there.
+    const apps = new Apps(context, releases, [appSetups, builds, releasePhase, slugs, repositories, addons]);
     const receiver = new PushReceiver({
       socketPath: paths.hookSocket,
       hooksDir: paths.hooks,
@@ -390,8 +423,6 @@ export class Daemon {
       onPushed: (app, repoSize) => apps.setRepoSize(app, repoSize),
       logger: logger.child({ component: 'git' }),
     });
-    const formation = new FormationService(context);
-    const attachments = new Attachments(clock);
     const rendezvous = new Rendezvous({
       claim: (secret) => attachments.claim(secret),
       clock,
@@ -404,11 +435,12 @@ export class Daemon {
         addons,
         apps,
         appFeatures: new AppFeatures(context),
+        appSetups,
         authorizations: new Authorizations(context),
         blobUrls,
         builds,
-        buildpackInstallations: new BuildpackInstallations(context),
-        configVars: new ConfigVarsService(context, releases),
+        buildpackInstallations,
+        configVars,
         domains: new Domains(context, sniEndpoints),
         dynoHours,
         dynos: new Dynos(context),
@@ -422,7 +454,7 @@ export class Daemon {
           onDeployed: (appId) => reclaim.deployed(appId),
         }),
         logSessions: new LogSessions(context),
-        oneOffs: new OneOffService(context, attachments),
+        oneOffs,
         postgres: new Postgres(context, { addons, secret: randomSecret }),
         reclaim,
         redis: new Redis(context, { addons, secret: randomSecret }),
@@ -513,8 +545,10 @@ export class Daemon {
           }),
         stop: () => removeInstance(paths),
       },
-      // First of all, while those who push can still be told that their build was called off.
+      // First of all but set-ups, while those who push can still be told that their build was called off.
       { name: 'running builds', stop: () => builds.stop() },
+      // Before builds are called off: a set-up goes on, or fails, at the next start.
+      { name: 'app set-ups', start: () => appSetups.start(), stop: () => appSetups.stop() },
     ];
   }
 

@@ -5,6 +5,7 @@ type Id<Name extends string> = string & { readonly [brand]: Name };
 export type AccountId = Id<'account'>;
 export type AppId = Id<'app'>;
 export type BuildId = Id<'build'>;
+export type AppSetupId = Id<'app-setup'>;
 export type SlugId = Id<'slug'>;
 export type ReleaseId = Id<'release'>;
 export type FormationId = Id<'formation'>;

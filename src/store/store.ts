@@ -1,6 +1,7 @@
 import { AccountStore } from './accounts';
 import { AddOnStore } from './addons';
 import { AppFeatureStore } from './app-features';
+import { AppSetupStore } from './app-setups';
 import { AppSleepStore } from './app-sleep';
 import { AppStore } from './apps';
 import { AttachmentStore } from './attachments';
@@ -30,6 +31,7 @@ export class Store {
   readonly configVars: ConfigVarStore;
   readonly buildpackInstallations: BuildpackInstallationStore;
   readonly appFeatures: AppFeatureStore;
+  readonly appSetups: AppSetupStore;
   readonly appSleep: AppSleepStore;
   readonly formations: FormationStore;
   readonly slugs: SlugStore;
@@ -56,6 +58,7 @@ export class Store {
     this.configVars = new ConfigVarStore(database);
     this.buildpackInstallations = new BuildpackInstallationStore(database);
     this.appFeatures = new AppFeatureStore(database);
+    this.appSetups = new AppSetupStore(database);
     this.appSleep = new AppSleepStore(database);
     this.formations = new FormationStore(database);
     this.slugs = new SlugStore(database);

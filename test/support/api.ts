@@ -27,6 +27,7 @@ import { Logplex } from '../../src/logplex/logplex';
 import { AccountService } from '../../src/platform/account/account';
 import { AddOns } from '../../src/platform/addons/addons';
 import { AppFeatures } from '../../src/platform/app-features/app-features';
+import { AppSetups } from '../../src/platform/app-setups/app-setups';
 import { Apps } from '../../src/platform/apps/apps';
 import { Authorizations } from '../../src/platform/authorizations/authorizations';
 import { BlobUrls } from '../../src/platform/blobs/blob-urls';
@@ -120,6 +121,7 @@ export class TestApi {
   readonly gitRequests: string[] = [];
   readonly attachments: Attachments;
   readonly phase: ReleasePhase;
+  readonly appSetups: AppSetups;
   /** Of apps on the container stack. */
   readonly engine: FakeEngine;
   readonly addons: TestBackends;
@@ -191,6 +193,28 @@ export class TestApi {
     });
     const sniEndpoints = new SniEndpoints(context);
     const formation = new FormationService(context);
+    const builds = this.#builds(releases, more.building);
+    const apps: Apps = new Apps(context, releases, [
+      { appDestroyed: (...args) => this.appSetups.appDestroyed(...args) },
+      slugs,
+      addons,
+    ]);
+    const configVars = new ConfigVarsService(context, releases);
+    const buildpackInstallations = new BuildpackInstallations(context);
+    const oneOffs = new OneOffService(context, this.attachments);
+    this.appSetups = new AppSetups(context, {
+      apps,
+      configVars,
+      addons,
+      buildpackInstallations,
+      builds,
+      releases: this.phase,
+      formation,
+      oneOffs,
+      sources: more.building?.sources ?? NOTHING_BUILDS.sources,
+      secret: () => 'ab'.repeat(32),
+      logger: this.#logger(),
+    });
     this.engine = new FakeEngine(clock);
     const images = new ContainerImages({
       engine: this.engine,
@@ -201,13 +225,14 @@ export class TestApi {
     this.services = {
       account: new AccountService(context),
       addons,
-      apps: new Apps(context, releases, [slugs, addons]),
+      apps,
       appFeatures: new AppFeatures(context),
+      appSetups: this.appSetups,
       authorizations: new Authorizations(context),
       blobUrls,
-      builds: this.#builds(releases, more.building),
-      buildpackInstallations: new BuildpackInstallations(context),
-      configVars: new ConfigVarsService(context, releases),
+      builds,
+      buildpackInstallations,
+      configVars,
       containerReleases: new ContainerReleases(context, {
         images,
         builder: new ContainerBuilder({
@@ -228,7 +253,7 @@ export class TestApi {
       dynos: new Dynos(context),
       formation,
       logSessions: new LogSessions(context),
-      oneOffs: new OneOffService(context, this.attachments),
+      oneOffs,
       postgres: new Postgres(context, {
         addons,
         secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
@@ -302,6 +327,7 @@ export class TestApi {
 
   async stop(): Promise<void> {
     await this.server.stop();
+    await this.appSetups.stop();
     await this.addons.backends.stop();
     await this.#stopBuilds();
     await this.phase.stop();
@@ -438,6 +464,7 @@ export class TestApi {
     const builds = new Builds(this.context, {
       ...(building ?? NOTHING_BUILDS),
       releases,
+      addons: { createUsable: (...args) => this.services.addons.createUsable(...args) },
       outputDir: path.join(this.outputDir, 'builds'),
       webUrl: (app) => `http://${app.name}.localhost/`,
       outputUrl: (app, id) => `http://localhost/apps/${app.id}/builds/${id}`,

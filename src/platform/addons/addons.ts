@@ -233,6 +233,12 @@ export class AddOns {
     );
   }
 
+  /** The same, but answers when it is usable. Throws service_unavailable if it is not to be had, or when `signal` aborts. */
+  async createUsable(actor: Actor, app: App, input: NewAddOn, signal: AbortSignal): Promise<AddOn> {
+    const { id } = await this.create(actor, app, input);
+    return this.provisioning.usable(id, signal);
+  }
+
   /** Another plan of the same service keeps all data. Another name changes nothing else. */
   async update(actor: Actor, app: App, addon: AddOn, changes: AddOnChanges): Promise<AddOn> {
     const { store, clock } = this.#context;
@@ -463,6 +469,7 @@ export class AddOns {
     };
     const attachments = byApp(this.attachments.ofAddOn(addon));
     store.addons.update(destroyed);
+    store.afterCommit(() => this.provisioning.destroyed(addon.id));
     record(this.#context, addon.appId, actor, 'addon.destroy', { addon: addon.name });
     for (const [appId, ofApp] of attachments) {
       const main = this.attachments.mainName(addon, ofApp);

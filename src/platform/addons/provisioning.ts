@@ -6,6 +6,7 @@ import type { AccountId, AddOnId, AppId } from '../../domain/ids';
 import { sleep } from '../../lib/clock';
 import { deferred, type Deferred } from '../../lib/deferred';
 import type { Logger } from '../../lib/logger';
+import { Signal } from '../../lib/signal';
 import { stableUuid } from '../../lib/stable-uuid';
 import { record, type PlatformContext } from '../context';
 import type { Releases } from '../releases/releases';
@@ -44,6 +45,8 @@ export class Provisioning {
   readonly #options: ProvisioningOptions;
   readonly #waiting = new Map<AddOnId, { actor: Actor; outcome: Deferred<void> }>();
 
+  readonly #ended = new Signal<AddOnId>();
+
   constructor(context: PlatformContext, options: ProvisioningOptions) {
     this.#context = context;
     this.#options = options;
@@ -79,6 +82,35 @@ export class Provisioning {
     if (after === undefined || after.state === 'deprovisioned') throw couldNotProvision(after ?? addon);
     if (after.state === 'provisioning' && !after.announced) return this.#announce(actor, after);
     return after;
+  }
+
+  /** Resolves with it once it is usable. Throws service_unavailable if it is not to be had, or when `signal` aborts. */
+  async usable(id: AddOnId, signal: AbortSignal): Promise<AddOn> {
+    const { store } = this.#context;
+    const isPending = (): boolean => store.addons.get(id)?.state === 'provisioning';
+    if (isPending() && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const finish = (): void => {
+          unsubscribe();
+          signal.removeEventListener('abort', finish);
+          resolve();
+        };
+        const unsubscribe = this.#ended.subscribe((ended) => {
+          if (ended === id && !isPending()) finish();
+        });
+        signal.addEventListener('abort', finish, { once: true });
+      });
+    }
+    const addon = store.addons.get(id);
+    if (addon?.state === 'provisioned') return addon;
+    throw addon === undefined || addon.state === 'deprovisioned'
+      ? couldNotProvision(addon ?? { name: 'The add-on', failure: null })
+      : new PlatformError('service_unavailable', `${addon.name} is not provisioned yet.`, 'add_on');
+  }
+
+  /** For those who wait for it: it was destroyed. */
+  destroyed(id: AddOnId): void {
+    this.#ended.emit(id);
   }
 
   /** It is usable: sets the config vars of its attachments. Does nothing for one that is not `provisioning`. */
@@ -119,7 +151,9 @@ export class Provisioning {
       }
       return true;
     });
-    if (done) waiting?.outcome.resolve();
+    if (!done) return;
+    waiting?.outcome.resolve();
+    this.#ended.emit(id);
   }
 
   /** It can't be had: nothing of it is left but the row, which says why. */
@@ -157,6 +191,7 @@ export class Provisioning {
     if (failed === undefined) return;
     this.#options.logger.warn('an add-on could not be provisioned', { addon: failed.name, reason });
     this.#waiting.get(id)?.outcome.resolve();
+    this.#ended.emit(id);
   }
 
   #announce(actor: Actor, addon: AddOn): AddOn {
@@ -205,7 +240,7 @@ export function byApp<T extends { appId: AppId }>(items: readonly T[]): Map<App[
   return result;
 }
 
-function couldNotProvision({ name, failure }: AddOn): PlatformError {
+function couldNotProvision({ name, failure }: Pick<AddOn, 'name' | 'failure'>): PlatformError {
   return new PlatformError(
     'service_unavailable',
     `${name} could not be provisioned: ${failure ?? 'it was destroyed meanwhile'}.`,

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import type { ArchiveSource } from '../../build/archive-source';
 import { BuildFailure } from '../../build/build-failure';
 import type { BuildRequest, BuiltSlug } from '../../build/build-request';
 import type { Builder } from '../../build/builder';
@@ -19,6 +20,7 @@ import { EngineError } from '../../engine/engine';
 import { deferred, type Deferred } from '../../lib/deferred';
 import { sleep } from '../../lib/clock';
 import { describeError, type Logger } from '../../lib/logger';
+import type { AddOns } from '../addons/addons';
 import type { AppResources } from '../apps/apps';
 import { record, type PlatformContext } from '../context';
 import type { Releases } from '../releases/releases';
@@ -31,6 +33,8 @@ export interface BuildsOptions {
   };
   releases: Pick<Releases, 'deploy'>;
   sources: Pick<SourceFetcher, 'fetch'>;
+  /** For what buildpacks ask for. */
+  addons: Pick<AddOns, 'createUsable'>;
   /** Keeps what builds print. */
   outputDir: string;
   webUrl: (app: App) => string;
@@ -43,9 +47,11 @@ export interface BuildsOptions {
   maxConcurrent?: number;
 }
 
-/** An archive that is yet to be fetched. */
+/** An archive somewhere on the web. */
 export interface BlobSource extends SourceBlob {
   kind: 'blob';
+  /** It was, by whoever looked into it before, and is theirs to dispose of. */
+  fetched?: ArchiveSource;
 }
 
 export interface NewBuild {
@@ -66,6 +72,8 @@ export interface StartedBuild {
 
 /** Ending a build's processes takes no longer, but for an engine that hangs. */
 const CANCEL_MS = 30_000;
+/** An add-on that takes longer is left to itself. */
+const ADDON_MS = 5 * 60_000;
 /** Text of Heroku's build system, as seen in transcripts of pushes. */
 const STOPPED = 'The daemon was stopped during the build.';
 const RELEASE_COMMAND_DECLARED =
@@ -332,7 +340,8 @@ export class Builds implements AppResources {
     const { source: given } = job.input;
     let source: Source;
     let fetched: FetchedSource | undefined;
-    if (given.kind === 'blob') {
+    if (given.kind === 'blob' && given.fetched !== undefined) source = given.fetched;
+    else if (given.kind === 'blob') {
       fetched = await this.#fetch(given, job.canceled.signal);
       source = fetched.source;
     } else source = given;
@@ -359,12 +368,13 @@ export class Builds implements AppResources {
       await fetched?.dispose();
     }
     try {
+      // Before the release, which is to have their config vars.
+      if (this.#isFirstDeploy(app)) await this.#addAddOns(job, app, built.addons);
       await job.lines.lines(heading('Launching...'));
       // From here on it is too late to call it off (Dev Center "Deploying with Git": no release before "Launching").
       if (job.canceled.signal.aborted) throw canceled();
-      const { release, notes } = this.#release(job, app, slugId, built);
+      const release = this.#release(job, app, slugId, built);
       await job.lines.lines(
-        ...notes,
         ...(release.command === null ? [] : [complaint(RELEASE_COMMAND_DECLARED)]),
         detail(`Released v${release.version}`),
         detail(`${this.#options.webUrl(store.apps.get(app.id) ?? app)} deployed to Heroku`),
@@ -385,7 +395,7 @@ export class Builds implements AppResources {
     }
   }
 
-  #release(job: Job, app: App, slugId: SlugId, built: BuiltSlug): { release: Release; notes: string[] } {
+  #release(job: Job, app: App, slugId: SlugId, built: BuiltSlug): Release {
     const { store, clock } = this.#context;
     if (store.apps.get(app.id) === undefined) throw canceled();
     const now = clock.now();
@@ -407,9 +417,8 @@ export class Builds implements AppResources {
     const names = built.buildpacks.map(({ name }) => name);
     const buildpackRevisions = built.buildpacks.map(({ revision }) => revision);
     return store.transaction(() => {
-      const isFirst = store.releases.of(app.id).every((release) => release.slugId === null);
-      const notes = isFirst ? this.#applyFirstDeploy(app, built) : [];
-      const release = this.#options.releases.deploy(job.actor, app, slug, (made) => {
+      if (this.#isFirstDeploy(app)) this.#applyFirstDeploy(app, built);
+      return this.#options.releases.deploy(job.actor, app, slug, (made) => {
         // Detected once, kept from then on (Dev Center "Buildpacks").
         if (
           built.buildpacks.length > 0 &&
@@ -426,7 +435,6 @@ export class Builds implements AppResources {
           buildpackRevisions,
         });
       });
-      return { release, notes };
     });
   }
 
@@ -436,7 +444,7 @@ export class Builds implements AppResources {
   }
 
   /** What bin/release asks for counts with an app's first deploy only (Dev Center "Buildpack API"). */
-  #applyFirstDeploy(app: App, built: BuiltSlug): string[] {
+  #applyFirstDeploy(app: App, built: BuiltSlug): void {
     const { store } = this.#context;
     const current = store.configVars.get(app.id);
     const missing = Object.entries(built.configVars).filter(([key]) => !Object.hasOwn(current, key));
@@ -455,13 +463,34 @@ export class Builds implements AppResources {
         );
       }
     }
-    return built.addons.length === 0
-      ? []
-      : [
-          complaint(
-            `The buildpack asks for add-ons, which are not added by themselves here: ${built.addons.join(', ')}`,
-          ),
-        ];
+  }
+
+  #isFirstDeploy(app: App): boolean {
+    return this.#context.store.releases.of(app.id).every((release) => release.slugId === null);
+  }
+
+  /** One that can't be had is no reason to fail: the app may do without, or get it by hand. */
+  async #addAddOns(job: Job, app: App, plans: readonly string[]): Promise<void> {
+    const { store, clock } = this.#context;
+    for (const plan of plans) {
+      const [service] = plan.split(':');
+      // Also one that this build's forerunner was given before it failed.
+      if (store.addons.of(app.id).some((addon) => addon.service === service)) continue;
+      await job.lines.lines(heading(`Adding ${plan}...`));
+      const late = new AbortController();
+      const cancel = clock.after(ADDON_MS, () => late.abort());
+      try {
+        const signal = AbortSignal.any([job.canceled.signal, late.signal]);
+        const addon = await this.#options.addons.createUsable(job.actor, app, { plan }, signal);
+        await job.lines.lines(detail(`Created ${addon.name}`));
+      } catch (error) {
+        if (job.canceled.signal.aborted) throw canceled();
+        if (!(error instanceof PlatformError)) throw error;
+        await job.lines.lines(complaint(`${plan} could not be added: ${error.message}`));
+      } finally {
+        cancel();
+      }
+    }
   }
 
   async #fail(job: Job, error: unknown): Promise<void> {

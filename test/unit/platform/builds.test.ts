@@ -5,11 +5,13 @@ import path from 'node:path';
 import { BuildFailure } from '../../../src/build/build-failure';
 import type { BuildRequest, BuiltSlug } from '../../../src/build/build-request';
 import type { BuildOutput } from '../../../src/build/output';
+import type { AddOn } from '../../../src/domain/addon';
 import type { Account } from '../../../src/domain/account';
 import type { App } from '../../../src/domain/app';
 import type { DynoSizeName } from '../../../src/domain/dyno-size';
 import type { AccountId, AppId, BuildId } from '../../../src/domain/ids';
 import type { SourceFetcher } from '../../../src/build/source-fetcher';
+import { PlatformError } from '../../../src/domain/errors';
 import { EngineError } from '../../../src/engine/engine';
 import { silentLogger, type Logger } from '../../../src/lib/logger';
 import { Logplex } from '../../../src/logplex/logplex';
@@ -77,6 +79,7 @@ describe('Builds', () => {
   let errors: unknown[];
   let deployed: AppId[];
   let fetchSource: SourceFetcher['fetch'];
+  let createAddOn: (app: App, plan: string) => Promise<AddOn>;
 
   beforeEach(() => {
     directory = mkdtempSync(path.join(tmpdir(), 'dynodock-builds-'));
@@ -115,6 +118,7 @@ describe('Builds', () => {
       logger: silentLogger,
     });
     deployed = [];
+    createAddOn = () => Promise.reject(new PlatformError('service_unavailable', 'There is none.'));
     fetchSource = () => Promise.reject(new Error('nothing is fetched'));
     builds = make();
   });
@@ -130,6 +134,7 @@ describe('Builds', () => {
     return new Builds(context, {
       builder,
       releases: new Releases(context, phase),
+      addons: { createUsable: (_actor, of, { plan }) => createAddOn(of, plan) },
       sources: { fetch: (blob, signal) => fetchSource(blob, signal) },
       outputDir: path.join(directory, 'output'),
       webUrl: (app) => `http://${app.name}.localhost/`,
@@ -527,10 +532,37 @@ describe('Builds', () => {
     );
     const first = builds.create(user, app, input());
     await first.ended;
-    expect(await read(first.build.id)).toContain('not added by themselves here: heroku-postgresql');
+    // An add-on that can't be had is told of, and the release made without.
+    expect(await read(first.build.id)).toContain(
+      '-----> Adding heroku-postgresql...\n !     heroku-postgresql could not be added: There is none.\n',
+    );
     expect(store.releases.current(app.id)?.configVars).toEqual({ KEPT: 'mine', RACK_ENV: 'production' });
     await builds.create(user, app, input()).ended;
     expect(store.configVars.get(app.id)).toEqual({ KEPT: 'mine', RACK_ENV: 'production' });
+  });
+
+  test('adds what the buildpack asks for before the first release, which has its config vars', async () => {
+    const app = anApp();
+    const asked: string[] = [];
+    createAddOn = async (of, plan) => {
+      asked.push(plan);
+      store.configVars.replace(of.id, { DATABASE_URL: 'postgres://x' });
+      return { name: 'postgresql-calm-12345' } as AddOn;
+    };
+    const asking = { ...BUILT, addons: ['heroku-postgresql:essential-0'] };
+    next(
+      app,
+      async () => asking,
+      async () => asking,
+    );
+    const { build, ended } = builds.create(user, app, input());
+    await ended;
+    expect(await read(build.id)).toContain(
+      '-----> Adding heroku-postgresql:essential-0...\n       Created postgresql-calm-12345\n-----> Launching...',
+    );
+    expect(store.releases.current(app.id)?.configVars).toEqual({ DATABASE_URL: 'postgres://x' });
+    await builds.create(user, app, input()).ended;
+    expect(asked).toEqual(['heroku-postgresql:essential-0']);
   });
 
   test('closes at start what an earlier run left open', async () => {
