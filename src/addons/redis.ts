@@ -1,5 +1,5 @@
 import { DEFAULT_CREDENTIAL } from '../domain/addon';
-import { settingArguments } from './redis-settings';
+import { settingArguments } from '../domain/redis-settings';
 import {
   aPlan,
   MIB,

@@ -22,19 +22,14 @@ interface Setup {
   resolved_success_url: string | null;
 }
 
-async function call<T>(method: string, target: string, body?: unknown): Promise<{ status: number; body: T }> {
-  return platform.api(method, target, body);
-}
-
 async function setUp(files: Record<string, string>, more: object): Promise<Setup> {
-  const { body: sources } = await call<{ source_blob: { put_url: string; get_url: string } }>(
-    'POST',
-    '/sources',
-  );
-  const { put_url: putUrl, get_url: url } = sources.source_blob;
+  const source: { source_blob: { put_url: string; get_url: string } } = (
+    await platform.api('POST', '/sources')
+  ).body;
+  const { put_url: putUrl, get_url: url } = source.source_blob;
   const put = await fetch(putUrl, { method: 'PUT', body: new Uint8Array(await tgzOf(files)) });
   expect(put.status).toBe(200);
-  const { status, body } = await call<Setup>('POST', '/app-setups', { source_blob: { url }, ...more });
+  const { status, body } = await platform.api('POST', '/app-setups', { source_blob: { url }, ...more });
   expect({ status, body }).toMatchObject({ status: 201, body: { status: 'pending', build: null } });
   return body;
 }
@@ -43,8 +38,8 @@ function ended({ id }: Setup): Promise<Setup> {
   return eventually(
     'the set-up to end',
     async () => {
-      const { body } = await call<Setup>('GET', `/app-setups/${id}`);
-      return body.status === 'pending' ? undefined : body;
+      const setup: Setup = (await platform.api('GET', `/app-setups/${id}`)).body;
+      return setup.status === 'pending' ? undefined : setup;
     },
     300_000,
   );
@@ -92,7 +87,7 @@ test('a required config var without a value fails the set-up, and no app is left
     manifest_errors: ['config var GREETED is required'],
     app: { name: 'nobody' },
   });
-  await eventually('the app to go', async () => (await call('GET', '/apps/nobody')).status === 404);
+  await eventually('the app to go', async () => (await platform.api('GET', '/apps/nobody')).status === 404);
 });
 
 test('a postdeploy script that fails, fails the set-up; the app stays', async () => {
@@ -112,5 +107,5 @@ test('a postdeploy script that fails, fails the set-up; the app stays', async ()
     build: { status: 'succeeded' },
     resolved_success_url: null,
   });
-  expect((await call('GET', '/apps/unlucky')).status).toBe(200);
+  expect((await platform.api('GET', '/apps/unlucky')).status).toBe(200);
 });

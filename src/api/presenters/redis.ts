@@ -1,4 +1,4 @@
-import { MAXMEMORY_POLICIES, type RedisSettings } from '../../addons/redis-settings';
+import { MAXMEMORY_POLICIES, type RedisSettings } from '../../domain/redis-settings';
 import type { AddOn } from '../../domain/addon';
 import type { InfoRow } from '../../platform/addons/data-addons';
 

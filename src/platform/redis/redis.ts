@@ -1,5 +1,5 @@
 import { OFFICIAL_VERSIONS, REDIS_VERSION, redisCommand } from '../../addons/redis';
-import { redisSettingProblem, redisSettingsOf, type RedisSettings } from '../../addons/redis-settings';
+import { redisSettingProblem, redisSettingsOf, type RedisSettings } from '../../domain/redis-settings';
 import type { Actor } from '../../domain/account';
 import { DEFAULT_CREDENTIAL, type AddOn } from '../../domain/addon';
 import { invalidParams, notSupported, PlatformError } from '../../domain/errors';

@@ -1,4 +1,4 @@
-import type { AddOn } from '../domain/addon';
+import type { AddOn } from './addon';
 
 /** What `redis:timeout`, `redis:maxmemory` and `redis:keyspace-notifications` change, by the CLI's keys. */
 export interface RedisSettings {
