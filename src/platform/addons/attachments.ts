@@ -81,7 +81,7 @@ export class AddOnAttachments {
     return Object.entries(vars).map(([key, value]) => ({ name: key.replace(/^X_?/, ''), value }));
   }
 
-  addonOf({ addonId }: AddOnAttachment): AddOn {
+  addonOf({ addonId }: Pick<AddOnAttachment, 'addonId'>): AddOn {
     const addon = this.#context.store.addons.get(addonId);
     if (addon === undefined) throw new Error('an attachment without its add-on');
     return addon;
@@ -142,7 +142,7 @@ export class AddOnAttachments {
     const addon = this.addonOf(attachment);
     const app = store.apps.get(attachment.appId);
     if (app === undefined) throw attachmentNotFound();
-    this.#assertNotLast(attachment);
+    if (this.#isLast(attachment)) throw invalidParams('Cannot destroy last attachment to billing app');
     store.transaction(() => {
       this.#delete(actor, attachment, addon);
       this.#releases.create(actor, app, { description: describeDetach(attachment.name, addon) });
@@ -167,8 +167,7 @@ export class AddOnAttachments {
   }
 
   /**
-   * Throws confirmation_required unless the name and its config vars are free, or `confirm` says the app's name; also
-   * where what has them must not go.
+   * Throws confirmation_required unless the name and its config vars are free, or `confirm` says the app's name.
    */
   assertConfirmed(
     app: App,
@@ -183,12 +182,13 @@ export class AddOnAttachments {
     const ids = new Set(vars.flatMap((key) => owners.get(key) ?? []));
     const named = attachments.findByName(app.id, wanted.name);
     if (named !== undefined) ids.add(named.id);
-    const inTheWay = [...ids].flatMap((id) => attachments.get(id) ?? []);
-    for (const attachment of inTheWay) this.#assertNotLast(attachment, addon);
-    return { vars, inTheWay };
+    return { vars, inTheWay: [...ids].flatMap((id) => attachments.get(id) ?? []) };
   }
 
-  /** Inside a transaction: what has the name, or sets vars of these names, gives way if that is confirmed. */
+  /**
+   * Inside a transaction: what has the name, or sets vars of these names, gives way if that is confirmed. An add-on that
+   * would be left without one on the app that owns it is attached under a colour instead: `redis:promote` counts on it.
+   */
   makeRoom(
     actor: Actor,
     app: App,
@@ -204,6 +204,7 @@ export class AddOnAttachments {
     const { vars, inTheWay } = this.assertConfirmed(app, addon, wanted, confirm);
     for (const attachment of inTheWay) {
       const other = this.addonOf(attachment);
+      if (other.id !== addon.id && this.#isLast(attachment)) this.#attachUnderColour(actor, app, attachment);
       this.#delete(actor, attachment, other);
       this.#releases.create(actor, app, { description: describeDetach(attachment.name, other) });
     }
@@ -244,14 +245,22 @@ export class AddOnAttachments {
     });
   }
 
-  /** `successor` takes its name: then it may be the last one if it is of the very same add-on. */
-  #assertNotLast(attachment: AddOnAttachment, successor?: AddOn): void {
+  #attachUnderColour(actor: Actor, app: App, { addonId, namespace }: AddOnAttachment): void {
+    const addon = this.addonOf({ addonId });
+    const name = this.colourName(app, addon, namespace);
+    const attachment = this.insert(app, addon, name, namespace);
+    if (addon.state === 'provisioned') this.#vars.apply(addon, attachment);
+    record(this.#context, app.id, actor, 'addon.attach', { addon: addon.name, name, namespace });
+    this.#releases.create(actor, app, { description: describeAttach(name, addon) });
+  }
+
+  /** The only one on the app that owns the add-on? */
+  #isLast(attachment: AddOnAttachment): boolean {
     const addon = this.addonOf(attachment);
-    if (addon.appId !== attachment.appId || successor?.id === addon.id) return;
-    const others = this.ofAddOn(addon).filter(
-      ({ id, appId }) => appId === addon.appId && id !== attachment.id,
+    return (
+      addon.appId === attachment.appId &&
+      this.ofAddOn(addon).every(({ id, appId }) => appId !== addon.appId || id === attachment.id)
     );
-    if (others.length === 0) throw invalidParams('Cannot destroy last attachment to billing app');
   }
 }
 

@@ -152,15 +152,11 @@ describe('creating', () => {
         message: 'Adding REDIS to app demo would overwrite existing vars REDIS_TLS_URL and REDIS_URL.',
       },
     });
-    // The old one needs a name of its own, since it would be lost otherwise.
-    expect(await create({ ...again, confirm: 'demo' })).toMatchObject({
-      status: 422,
-      body: { message: 'Cannot destroy last attachment to billing app' },
-    });
-    await api.post('/addon-attachments', { addon: { name: old.name }, app: { name: 'demo' } });
     const { body } = await create({ ...again, confirm: 'demo', name: 'newer' });
     expect(body.config_vars).toEqual(['REDIS_TLS_URL', 'REDIS_URL']);
-    expect(descriptions().slice(-2)).toEqual([
+    // The old one would be lost without a name of its own.
+    expect(descriptions().slice(-3)).toEqual([
+      expect.stringMatching(`^Attach HEROKU_REDIS_[A-Z]+ \\(@ref:${String(old.name)}\\) by a@b.example$`),
       `Detach REDIS (@ref:${String(old.name)}) by a@b.example`,
       'Attach REDIS (@ref:newer) by a@b.example',
     ]);
@@ -332,6 +328,26 @@ describe('attaching', () => {
       body: { id: 'invalid_params', message: 'Cannot destroy last attachment to billing app' },
     });
     expect((await api.delete(`/addon-attachments/${first?.id ?? ''}`)).status).toBe(404);
+  });
+
+  test('gives a colour to what would lose its only name to another add-on', async () => {
+    await create({ plan: 'heroku-redis', name: 'old' });
+    await create({ plan: 'heroku-redis', name: 'next' });
+    const promote = { addon: 'next', app: 'demo', name: 'REDIS', confirm: 'demo' };
+    expect((await api.post('/addon-attachments', promote)).status).toBe(201);
+    const attached = (await api.get('/apps/demo/addon-attachments')).body as {
+      name: string;
+      addon: { name: string };
+    }[];
+    const ofOld = attached.filter(({ addon }) => addon.name === 'old').map(({ name }) => name);
+    expect(ofOld).toEqual([expect.stringMatching(/^HEROKU_REDIS_[A-Z]+$/)]);
+    expect(attached.find(({ name }) => name === 'REDIS')?.addon.name).toBe('next');
+    expect((await api.get('/apps/demo/config-vars')).body).toHaveProperty(`${ofOld[0] ?? ''}_URL`);
+    expect(descriptions().slice(-3)).toEqual([
+      `Attach ${ofOld[0] ?? ''} (@ref:old) by a@b.example`,
+      'Detach REDIS (@ref:old) by a@b.example',
+      'Attach REDIS (@ref:next) by a@b.example',
+    ]);
   });
 
   test('promotes another database by its name, as pg:promote does', async () => {
