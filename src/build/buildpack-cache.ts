@@ -96,6 +96,8 @@ export class BuildpackCache {
           ? await this.#fetchGit(source, folder, known, signal)
           : await this.#fetchArchive(source, folder, known, signal);
     } catch (error) {
+      // Why it was called off says more than that something was.
+      signal.throwIfAborted();
       if (!(error instanceof BuildpackFetchError) || error.reason !== 'unreachable' || known === undefined)
         throw error;
       const { revision, checkedAt } = known;
