@@ -31,12 +31,14 @@ function prepare() {
 
 http
   .createServer((request, response) => {
-    prepare().then(visit).then(
-      (counts) => response.end(`${JSON.stringify(counts)}\n`),
-      (error) => {
-        response.statusCode = 503;
-        response.end(`${error.message}\n`);
-      },
-    );
+    prepare()
+      .then(visit)
+      .then(
+        (counts) => response.end(`${JSON.stringify(counts)}\n`),
+        (error) => {
+          response.statusCode = 503;
+          response.end(`${error.message}\n`);
+        },
+      );
   })
   .listen(process.env.PORT);
