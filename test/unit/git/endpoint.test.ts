@@ -18,6 +18,9 @@ import { killGroup, run } from '../../../src/lib/process';
 import type { NewBuild, StartedBuild } from '../../../src/platform/builds/builds';
 import { GIT_ENV, TestRepository, writeFiles } from '../../support/git-repository';
 
+// Real sockets and processes, on a machine that may have much else to do.
+jest.setTimeout(20_000);
+
 const APP = { id: randomUUID() as AppId, name: 'demo' } as App;
 const ACTOR: Actor = { id: randomUUID() as AccountId, email: 'a@b.example' };
 

@@ -9,6 +9,9 @@ import {
   statusOf,
 } from '../../support/router-client';
 
+// Real sockets and processes, on a machine that may have much else to do.
+jest.setTimeout(20_000);
+
 let bench: RouterBench;
 beforeEach(() => {
   bench = new RouterBench();
