@@ -1,4 +1,4 @@
-import { DEFAULT_CREDENTIAL } from '../domain/addon';
+import { DEFAULT_CREDENTIAL, type AddOn, type AddOnCredential } from '../domain/addon';
 import {
   aPlan,
   MIB,
@@ -66,6 +66,14 @@ function mailService(
         },
       },
     },
+    page: {
+      kind: 'served',
+      port: 1,
+      headers: (addon) => {
+        const { user, password } = credentialOf(addon);
+        return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
+      },
+    },
     image: () => ({ kind: 'recipe', name: 'mail' }),
     backend: (input) => backendOf(input, facts.humanName),
   };
@@ -121,13 +129,18 @@ export const cloudmailin = mailService({
   }),
 });
 
+function credentialOf({ config }: AddOn): AddOnCredential {
+  const credential = config.credentials[DEFAULT_CREDENTIAL];
+  if (credential === undefined) throw new Error('an e-mail add-on without a login');
+  return credential;
+}
+
 function inboxUrl(host: string, ports: readonly number[]): string {
   return `http://${host}:${ports[1] ?? WEB_PORT}`;
 }
 
 function backendOf({ addon, plan }: BackendInput, title: string): BackendSpec {
-  const credential = addon.config.credentials[DEFAULT_CREDENTIAL];
-  if (credential === undefined) throw new Error('an e-mail add-on without a login');
+  const credential = credentialOf(addon);
   const startTls = addon.options['starttls'] !== 'off';
   const settings = {
     login: credential.user,

@@ -2,6 +2,7 @@ import { AwsClient } from 'aws4fetch';
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import nodemailer from 'nodemailer';
+import { PageClient } from '../support/page-client';
 import { eventually, execute, TestPlatform, words, type CommandResult } from '../support/platform';
 
 jest.setTimeout(600_000);
@@ -95,8 +96,9 @@ beforeAll(async () => {
   await platform.start();
   const images = await platform.dynodock(['images', '--addons', 'mail', 'bucketeer'], {}, 600_000);
   expect(images).toMatchObject({ exitCode: 0 });
-  expect(await platform.heroku(['create', 'shop'], { cwd: platform.home })).toMatchObject({ exitCode: 0 });
-  expect(await platform.heroku(['create', 'files'], { cwd: platform.home })).toMatchObject({ exitCode: 0 });
+  for (const name of ['shop', 'files']) {
+    expect(await platform.api('POST', '/apps', { name })).toMatchObject({ status: 201 });
+  }
   const created = await Promise.all([
     heroku(['addons:create', 'mailgun:starter', '--name', 'shop-mail', '--wait']),
     heroku(['addons:create', 'bucketeer:hobbyist', '--name', 'shop-files', '--wait']),
@@ -104,9 +106,8 @@ beforeAll(async () => {
   expect(created.map(words).join(' ')).toMatch(
     /shop-mail as MAILGUN_DOMAIN, .*shop-files as AWS_ENDPOINT_URL_S3, BUCKETEER_AWS_ACCESS_KEY_ID/,
   );
-  expect(
-    await platform.heroku(['addons:attach', 'shop-files', '--app', 'files'], { timeoutMs: 60_000 }),
-  ).toMatchObject({ exitCode: 0 });
+  const attachment = { app: 'files', addon: 'shop-files' };
+  expect(await platform.api('POST', '/addon-attachments', attachment)).toMatchObject({ status: 201 });
   vars = await configVars();
 });
 afterAll(() => platform.destroy());
@@ -142,6 +143,12 @@ test('an example that sends e-mail and one that keeps files run on them as they 
     text: expect.stringContaining('Dear Ada'),
   });
 
+  const { stdout: link } = await heroku(['addons:open', 'shop-mail', '--show-url']);
+  const browser = new PageClient(/http:\S+/.exec(link)?.[0] ?? '', platform.apiPort);
+  await browser.open();
+  expect((await browser.get()).text).toContain('<a href="messages/1/view">Thank you, Ada</a>');
+  expect((await browser.get('/messages/1/view')).text).toContain('<td>orders@');
+
   const content = randomBytes(6 * 1024 * 1024 + 17);
   const uploaded = await eventually('the app to keep a file', async () => {
     const answer = await platform.request('PUT', 'files', '/files/photo.bin', {
@@ -160,10 +167,10 @@ test('an example that sends e-mail and one that keeps files run on them as they 
     status: 206,
     headers: { 'content-type': 'image/x-test', 'content-length': '20' },
   });
-  const link = (await platform.visit('files', '/links/photo.bin')).body.trim();
-  const linked = Buffer.from(await (await fetch(link)).arrayBuffer());
+  const signed = (await platform.visit('files', '/links/photo.bin')).body.trim();
+  const linked = Buffer.from(await (await fetch(signed)).arrayBuffer());
   expect(linked.equals(content)).toBe(true);
-  expect((await fetch(link.replace('photo.bin', 'other.bin'))).status).toBe(403);
+  expect((await fetch(signed.replace('photo.bin', 'other.bin'))).status).toBe(403);
   expect(vars.AWS_ENDPOINT_URL_S3).toBe(vars.BUCKETEER_ENDPOINT_URL);
 });
 
@@ -291,5 +298,4 @@ test('killed, both come back with all that they had acknowledged', async () => {
   );
   expect(kept.filter(Boolean)).toHaveLength(written.length);
   expect((await messages('?limit=500')).length).toBeGreaterThanOrEqual(before + mails);
-  console.log(`killed after ${written.length} objects and ${mails} messages; all are there`);
 });

@@ -184,7 +184,8 @@ function send(request: IncomingMessage, response: ServerResponse, { status, head
     'content-type': 'text/plain; charset=utf-8',
     'content-security-policy': "default-src 'none'; sandbox",
     'x-content-type-options': 'nosniff',
-    'referrer-policy': 'no-referrer',
+    // `no-referrer` would take the Origin from forms as well.
+    'referrer-policy': 'same-origin',
     'cross-origin-resource-policy': 'same-origin',
     'cache-control': 'no-store',
     ...headers,
