@@ -1,9 +1,11 @@
 import { AwsClient } from 'aws4fetch';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import path from 'node:path';
 import nodemailer from 'nodemailer';
 import { PageClient } from '../support/page-client';
-import { eventually, execute, TestPlatform, words, type CommandResult } from '../support/platform';
+import { eventually, execute, ROOT, TestPlatform, words, type CommandResult } from '../support/platform';
 
 jest.setTimeout(600_000);
 
@@ -266,6 +268,21 @@ test('mail that means harm is shown without it', async () => {
   expect(attachment.headers.get('content-type')).toBe('application/octet-stream');
   expect(attachment.headers.get('content-disposition')).toMatch(/^attachment; filename\*=UTF-8''[^/\\]+$/);
   expect((await inbox(`/messages/${id}/raw`)).headers.get('x-content-type-options')).toBe('nosniff');
+});
+
+test.each([
+  ['shop-mail', 'mail-store', 'keeps as many messages and bytes as it may'],
+  ['shop-files', 'bucket-store', 'lists what there is, and keeps one file for one object'],
+])('the server of %s (%s) %s', async (addon, script) => {
+  const [id = ''] = await containers(addon);
+  const node = [
+    '/opt/dynodock/node/bin/node',
+    '--input-type=module',
+    '--disable-warning=ExperimentalWarning',
+  ];
+  const input = readFileSync(path.join(ROOT, 'test/support/in-image', `${script}.mjs`), 'utf8');
+  const result = await execute('docker', ['exec', '--interactive', id, ...node, '-'], { input });
+  expect(result).toMatchObject({ exitCode: 0, stdout: 'ok' });
 });
 
 test('killed, both come back with all that they had acknowledged', async () => {

@@ -125,7 +125,7 @@ export class BucketStore {
     const next = this.#statement(
       'SELECT key, facts FROM objects WHERE key >= ? AND key > ? ORDER BY key LIMIT 1',
     );
-    let from = prefix;
+    let from: string | undefined = prefix;
     // One that was answered as a common prefix stands for all below it.
     let past = after;
     if (
@@ -138,7 +138,7 @@ export class BucketStore {
     }
     let last: string | undefined;
     for (;;) {
-      const row = next.get(from, past);
+      const row = from === undefined ? undefined : next.get(from, past);
       const object = row === undefined ? undefined : readObject(row);
       if (!object?.key.startsWith(prefix)) return { objects, commonPrefixes, isTruncated: false, last };
       if (objects.length + commonPrefixes.length >= limit) {
@@ -319,11 +319,15 @@ function without(blobs: readonly Blob[] | undefined, kept: readonly Blob[]): Blo
   return (blobs ?? []).filter(({ id }) => !ids.has(id));
 }
 
-/** The first text that is greater than all that begin with this one: as SQLite compares, byte by byte. */
-function afterAll(prefix: string): string {
+/** The first text that is greater than all that begin with this one, as SQLite compares: byte by byte. undefined: none. */
+function afterAll(prefix: string): string | undefined {
   const points = Array.from(prefix);
-  const last = points.pop()?.codePointAt(0) ?? 0;
-  // Surrogates are no code points of UTF-8; behind the last code point there is none.
-  const next = last === 0xd7ff ? 0xe000 : last + 1;
-  return points.join('') + (next > 0x10ffff ? '\u{10ffff}\u{10ffff}' : String.fromCodePoint(next));
+  for (;;) {
+    const last = points.pop()?.codePointAt(0);
+    if (last === undefined) return undefined;
+    // Behind the last code point there is none: the one before it counts on.
+    if (last === 0x10ffff) continue;
+    // Surrogates are no code points of UTF-8.
+    return points.join('') + String.fromCodePoint(last === 0xd7ff ? 0xe000 : last + 1);
+  }
 }

@@ -25,11 +25,20 @@ const UNSUPPORTED: readonly [header: string, what: string][] = [
   ['x-amz-server-side-encryption-customer-algorithm', 'Encryption with your own keys'],
   ['x-amz-object-lock-mode', 'Object Lock'],
   ['x-amz-object-lock-legal-hold', 'Object Lock'],
+  ['x-amz-object-lock-retain-until-date', 'Object Lock'],
+  ['x-amz-grant-read', 'An ACL of grants'],
+  ['x-amz-grant-read-acp', 'An ACL of grants'],
+  ['x-amz-grant-write-acp', 'An ACL of grants'],
+  ['x-amz-grant-full-control', 'An ACL of grants'],
   ['x-amz-write-offset-bytes', 'Appending to an object'],
 ];
 
 export function factsOf({ headers }: S3Request): ObjectFacts {
   for (const [header, what] of UNSUPPORTED) if (headers[header] !== undefined) throw notImplemented(what);
+  const encryption = headers['x-amz-server-side-encryption'];
+  // What S3 does with every object, and what nobody can see.
+  if (encryption !== undefined && encryption !== 'AES256')
+    throw notImplemented(`Encryption by ${encryption}`);
   const kept: Record<string, string> = {};
   let metaBytes = 0;
   for (const [name, value] of Object.entries(headers)) {
