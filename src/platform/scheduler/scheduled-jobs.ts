@@ -36,6 +36,8 @@ export interface ScheduledJobsOptions {
 
 /** "A dyno started by scheduler will not run longer than its scheduling interval" (Dev Center "Heroku Scheduler"). */
 const MAX_RUN_MS = 24 * 60 * 60 * 1000;
+/** A clock that was ahead by less has its jobs wait until it is that time again: no due time comes twice. */
+const CLOCK_SKEW_MS = 24 * 60 * 60 * 1000;
 const KEPT_SCHEDULES = 1000;
 
 /**
@@ -176,6 +178,11 @@ export class ScheduledJobs {
       const addon = job && store.addons.get(job.addonId);
       if (job === undefined || addon === undefined) return;
       const now = clock.now();
+      if (job.settledUntil.getTime() > now.getTime() + CLOCK_SKEW_MS) {
+        this.#options.logger.warn('the clock was far ahead: a scheduled job counts from now on', { job: id });
+        store.scheduledJobs.update({ ...job, settledUntil: now });
+        return;
+      }
       const schedule = this.#scheduleOf(job);
       const first = schedule.next(job.settledUntil);
       if (first === undefined || first > now) return;

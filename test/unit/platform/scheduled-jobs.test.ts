@@ -183,6 +183,20 @@ test('jobs go with their add-on, come back with it, and make up for nothing then
   expect(api.store.scheduledJobs.get(job.id)).toBeUndefined();
 });
 
+test('a clock that is put back brings no time twice, and one that was years ahead stops no job', async () => {
+  const job = add('every 10 minutes');
+  const settle = (at: string): void =>
+    api.store.scheduledJobs.update({ ...current(job), settledUntil: new Date(at) });
+  settle('2026-03-01T12:30:00.000Z');
+  await pass(35);
+  expect(dueTimes()).toEqual([]);
+  await pass(10);
+  expect(dueTimes()).toEqual(['2026-03-01T12:40:00.000Z']);
+  settle('2031-01-01T00:00:00.000Z');
+  await pass(10);
+  expect(dueTimes()).toEqual(['2026-03-01T12:40:00.000Z', '2026-03-01T12:50:00.000Z']);
+});
+
 test('an app’s dynos that run at a time are counted with those of heroku run', async () => {
   const job = add('every hour at :00');
   for (let count = 0; count < 50; count++) {
