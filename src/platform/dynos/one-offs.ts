@@ -39,6 +39,11 @@ export interface NewInsideCommand {
   forceNoTty?: boolean | null;
 }
 
+type Unexpiring = Omit<NewOneOffDyno, 'oneOff'> & {
+  oneOff: Omit<NewOneOffDyno['oneOff'], 'expiresAt'>;
+  timeToLiveMs: number | null;
+};
+
 /** A dyno, and how a client gets at a process in it. */
 export interface AttachableDyno {
   dyno: Dyno;
@@ -60,23 +65,22 @@ export class OneOffService {
   }
 
   create(actor: Actor, app: App, input: NewOneOff): AttachableDyno {
-    const { store, clock, dynoManager } = this.#context;
+    const { store, dynoManager } = this.#context;
     const attached = input.attach ?? false;
     const env = parseEnvironment(input.env ?? {});
     const dyno = store.transaction(() => {
       const code = this.#currentCode(app);
       const processType = imageTypeOf(code.slug, input.type);
-      const timeToLiveMs = input.timeToLiveSeconds == null ? null : parseTimeToLive(input.timeToLiveSeconds);
       return this.#insert(actor, app, code, {
         type: ONE_OFF_TYPE,
         size: this.#size(app, input),
         command: input.command,
+        timeToLiveMs: input.timeToLiveSeconds == null ? null : parseTimeToLive(input.timeToLiveSeconds),
         oneOff: {
           attached,
           terminal: attached && input.forceNoTty !== true ? terminalSize(env) : null,
           env,
           ...(processType === undefined ? {} : { processType }),
-          expiresAt: timeToLiveMs === null ? null : new Date(clock.now().getTime() + timeToLiveMs),
         },
       });
     });
@@ -94,7 +98,7 @@ export class OneOffService {
   createScheduled(
     actor: Actor,
     app: App,
-    { command, size, expiresAt }: { command: string; size: DynoSizeName | null; expiresAt: Date },
+    { command, size, timeToLiveMs }: { command: string; size: DynoSizeName | null; timeToLiveMs: number },
   ): Dyno {
     return this.#context.store.transaction(() => {
       const code = this.#currentCode(app);
@@ -103,7 +107,8 @@ export class OneOffService {
         type: SCHEDULER_TYPE,
         size: this.#size(app, { size }),
         command,
-        oneOff: { attached: false, terminal: null, env: {}, expiresAt },
+        timeToLiveMs,
+        oneOff: { attached: false, terminal: null, env: {} },
       });
     });
   }
@@ -113,11 +118,11 @@ export class OneOffService {
     actor: Actor,
     app: App,
     { release, slug }: { release: Release; slug: Slug },
-    what: NewOneOffDyno,
+    { oneOff, timeToLiveMs, ...what }: Unexpiring,
   ): Dyno {
-    const { store, logplex, dynoManager, changed, settings } = this.#context;
+    const { store, clock, logplex, dynoManager, changed, settings } = this.#context;
     // Those that are ending included: they still run.
-    const present = store.dynos.of(app.id).filter(({ oneOff, type }) => oneOff !== null && LIMITED.has(type));
+    const present = store.dynos.of(app.id).filter((dyno) => dyno.oneOff !== null && LIMITED.has(dyno.type));
     assertRoomForOneOff(
       what.size,
       present.map(({ size }) => size),
@@ -126,13 +131,17 @@ export class OneOffService {
     const created = newOneOffDyno(this.#context, release, {
       ...what,
       command: substituteProcessType(parseCommand(what.command), slug.processTypes),
+      oneOff: {
+        ...oneOff,
+        expiresAt: timeToLiveMs === null ? null : new Date(clock.now().getTime() + timeToLiveMs),
+      },
     });
     store.dynos.save(created);
     record(this.#context, app.id, actor, 'dyno.create', {
       dyno: dynoName(created),
       id: created.id,
       release: created.releaseVersion,
-      attached: what.oneOff.attached,
+      attached: oneOff.attached,
     });
     store.afterCommit(() => {
       logplex.api(app.id, `Starting process with command \`${created.command}\` by user ${actor.email}`);

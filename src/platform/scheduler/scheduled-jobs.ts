@@ -222,7 +222,7 @@ export class ScheduledJobs {
     const dyno = this.#options.oneOffs.createScheduled(actor, app, {
       command: job.command,
       size: job.size,
-      expiresAt: new Date(now.getTime() + intervalMs(this.#scheduleOf(job), now)),
+      timeToLiveMs: intervalMs(this.#scheduleOf(job), now),
     });
     const lastRun: JobRun = { at: now, dyno: { id: dyno.id, name: dynoName(dyno) }, outcome: null };
     const started: ScheduledJob = { ...job, settledUntil: due ?? job.settledUntil, lastRun };
