@@ -21,6 +21,8 @@ import { SettingsStore } from './settings';
 import { SlugUploadStore } from './slug-uploads';
 import { SlugStore } from './slugs';
 import { SniEndpointStore } from './sni-endpoints';
+import { TransferScheduleStore } from './transfer-schedules';
+import { TransferStore } from './transfers';
 import { WakeStore } from './wakes';
 
 /** All tables of one database. */
@@ -46,6 +48,8 @@ export class Store {
   readonly addons: AddOnStore;
   readonly attachments: AttachmentStore;
   readonly diagnoses: DiagnosisStore;
+  readonly transfers: TransferStore;
+  readonly transferSchedules: TransferScheduleStore;
   readonly events: EventStore;
   readonly #database: Database;
   #afterCommit: (() => void)[] | undefined;
@@ -73,6 +77,8 @@ export class Store {
     this.addons = new AddOnStore(database);
     this.attachments = new AttachmentStore(database);
     this.diagnoses = new DiagnosisStore(database);
+    this.transfers = new TransferStore(database);
+    this.transferSchedules = new TransferScheduleStore(database);
     this.events = new EventStore(database);
   }
 
