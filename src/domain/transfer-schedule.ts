@@ -56,8 +56,22 @@ export function isTimezone(name: string): boolean {
   }
 }
 
+/** Making one takes longer than all that is asked of it. There are as many as time zones in use. */
+const FORMATS = new Map<string, Intl.DateTimeFormat>();
+
+/** Throws a RangeError for what is no time zone. */
 function localClock(timezone: string): (at: Date) => { day: string; hour: number } {
-  const format = new Intl.DateTimeFormat('en-CA', {
+  const format = FORMATS.get(timezone) ?? formatOf(timezone);
+  FORMATS.set(timezone, format);
+  return (at) => {
+    const parts = new Map(format.formatToParts(at).map(({ type, value }) => [type, value]));
+    const day = (['year', 'month', 'day'] as const).map((type) => parts.get(type)).join('-');
+    return { day, hour: Number(parts.get('hour')) };
+  };
+}
+
+function formatOf(timezone: string): Intl.DateTimeFormat {
+  return new Intl.DateTimeFormat('en-CA', {
     timeZone: timezone,
     year: 'numeric',
     month: '2-digit',
@@ -65,8 +79,4 @@ function localClock(timezone: string): (at: Date) => { day: string; hour: number
     hour: '2-digit',
     hourCycle: 'h23',
   });
-  return (at) => {
-    const parts = Object.fromEntries(format.formatToParts(at).map(({ type, value }) => [type, value]));
-    return { day: `${parts['year']}-${parts['month']}-${parts['day']}`, hour: Number(parts['hour']) };
-  };
 }
