@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { eventually, execute, TestPlatform, type CommandResult } from '../support/platform';
 
@@ -31,10 +31,10 @@ function good({ exitCode, stdout, stderr }: CommandResult): string {
 }
 
 /** As the app would, with TLS. */
-async function sql(app: string, statement: string): Promise<string> {
+async function sql(app: string, statement: string, name = 'DATABASE_URL'): Promise<string> {
   const { body } = await platform.api('GET', `/apps/${app}/config-vars`);
   const { username, password, hostname, port, pathname } = new URL(
-    (body as { DATABASE_URL: string }).DATABASE_URL,
+    (body as Record<string, string>)[name] ?? '',
   );
   return good(
     await execute('psql', ['-X', '-A', '-t', '-q', '-v', 'ON_ERROR_STOP=1', '-c', statement], {
@@ -100,10 +100,9 @@ test('what was captured comes back, exactly', async () => {
   // Nothing beside it is left.
   expect(await sql('demo', "SELECT count(*) FROM pg_database WHERE datname LIKE '%\\_re%'")).toBe('0');
 
-  const list = good(await backups(''));
+  const [list, info] = (await Promise.all([backups(''), backups(':info')])).map(good) as [string, string];
   expect(list).toMatch(/b001 .*Completed .* \+0000 .*KB .*DATABASE/);
   expect(list).toMatch(/r002 .*Completed/);
-  const info = good(await backups(':info'));
   expect(info).toMatch(/Status: +Completed/);
   expect(info).toMatch(/Type: +Manual/);
   expect(info).toMatch(/Original DB Size: +\d+\.\d\dMB/);
@@ -111,12 +110,16 @@ test('what was captured comes back, exactly', async () => {
 }, 240_000);
 
 test('url and download give the dump, to whoever has the URL', async () => {
-  const url = good(await backups(':url')).trim();
+  const target = path.join(platform.dir, 'latest.dump');
+  const [shown, downloaded] = await Promise.all([
+    backups(':url'),
+    backups(':download', 'b001', '--output', target),
+  ]);
+  good(downloaded);
+  const url = good(shown).trim();
   expect(url).toMatch(
     /^https:\/\/localhost:\d+\/blobs\/backups\/[0-9a-f-]+\.dump\?expires=\d+&signature=[0-9a-f]{64}$/,
   );
-  const target = path.join(platform.dir, 'latest.dump');
-  good(await backups(':download', 'b001', '--output', target));
   const listing = good(await execute('pg_restore', ['-l', target], { timeoutMs: 60_000 }));
   expect(listing).toContain('TABLE DATA public things');
   expect(statSync(target).size).toBe((await transfer(1)).processed_bytes);
@@ -135,61 +138,56 @@ test('copies and forks bring all rows, and what fails leaves all as it was', asy
   good(copied);
   good(forked);
   expect(await rows('other')).toBe(await rows('demo'));
+  expect(await sql('demo', 'SELECT count(*) FROM things', 'FORK_URL')).toBe('5000');
   expect(await sql('other', "SELECT count(*) FROM pg_tables WHERE tablename = 'own'")).toBe('0');
-  expect(good(await heroku('pg:backups', '-a', 'other'))).toMatch(/c002 .*Completed/);
-  expect(good(await heroku('pg:psql', 'FORK', '-c', 'SELECT count(*) FROM things', '-a', 'demo'))).toContain(
-    '5000',
-  );
-  const followed = await heroku(
-    'addons:create',
-    'heroku-postgresql:standard-0',
-    '-a',
-    'demo',
-    '--',
-    '--follow',
-    'DATABASE',
-  );
-  expect(followed.exitCode).not.toBe(0);
-  expect(followed.stderr).toMatch(/does not support followers/);
+  expect(await transfers('other')).toEqual([
+    expect.objectContaining({ num: 2, from_name: 'DATABASE', to_name: 'DATABASE', succeeded: true }),
+    expect.objectContaining({ num: 1, to_type: 'pg_restore' }),
+  ]);
 
-  // What is no dump, and one that breaks off.
+  // A dump that breaks off.
   const file = path.join(platform.data, 'backups', `${(await transfer(1)).uuid}.dump`);
   await execute('truncate', ['--size=-20000', file], { timeoutMs: 10_000 });
   const broken = await backups(':restore', 'b001', 'DATABASE', '--confirm', 'demo');
   expect(broken.exitCode).not.toBe(0);
-  expect(broken.stderr).toMatch(/An error occurred and the backup did not finish[^]*pg_restore|end of file/);
-  await execute('truncate', ['--size=3', file], { timeoutMs: 10_000 });
-  const none = await backups(':restore', 'b001', 'DATABASE', '--confirm', 'demo');
-  expect(none.stderr).toContain('no dump in the custom format');
+  expect(broken.stderr).toMatch(/the backup did not finish[^]*end of file/);
   expect((await rows('demo')).startsWith('5000 ')).toBe(true);
   expect(await sql('demo', "SELECT count(*) FROM pg_database WHERE datname LIKE '%\\_re%'")).toBe('0');
 }, 240_000);
 
 test('schedules, and names that lead nowhere', async () => {
-  good(await backups(':schedule', 'DATABASE', '--at', '02:00 America/Los_Angeles'));
-  expect(good(await backups(':schedules'))).toContain('DATABASE_URL: daily at 2:00 America/Los_Angeles');
-  good(await backups(':unschedule', 'DATABASE'));
-  expect(good(await backups(':schedules'))).toContain('No backup schedules found');
-  const nowhere = await backups(':schedule', 'DATABASE', '--at', '02:00 Mars/Base');
+  const [scheduled, nowhere, unknown, strange] = await Promise.all([
+    backups(':schedule', 'DATABASE', '--at', '02:00 America/Los_Angeles'),
+    backups(':schedule', 'FORK', '--at', '02:00 Mars/Base'),
+    backups(':info', 'b099'),
+    backups(':restore', 'b099', 'DATABASE', '--confirm', 'demo'),
+  ]);
+  good(scheduled);
   expect(nowhere.stderr).toContain('not a time zone');
-  expect((await backups(':info', 'b099')).stderr).toContain("Couldn't find that backup.");
-  expect((await backups(':restore', 'b099', 'DATABASE', '--confirm', 'demo')).stderr).toContain(
-    'not found for',
-  );
-  good(await backups(':delete', 'b001', '--confirm', 'demo'));
+  expect(unknown.stderr).toContain("Couldn't find that backup.");
+  expect(strange.stderr).toContain('not found for');
+  const [listed, deleted] = await Promise.all([
+    backups(':schedules'),
+    backups(':delete', 'b001', '--confirm', 'demo'),
+  ]);
+  expect(good(listed)).toContain('DATABASE_URL: daily at 2:00 America/Los_Angeles');
+  good(deleted);
   expect((await transfers()).map(({ num }) => num)).not.toContain(1);
   expect(files()).toEqual([]);
+  good(await backups(':unschedule', 'DATABASE'));
+  const left = await platform.api('GET', '/client/v11/databases/main-db/transfer-schedules');
+  expect(left.body).toEqual([]);
 }, 240_000);
 
 test('a capture and a restore are canceled, and a killed daemon leaves none running', async () => {
   // Takes a dump some seconds, and a restore longer.
   await sql(
     'demo',
-    'CREATE TABLE large AS SELECT id, md5(id::text) || md5((id + 1)::text) AS name FROM generate_series(1, 1500000) AS id',
+    'CREATE TABLE large AS SELECT id, md5(id::text) || md5((id + 1)::text) AS name FROM generate_series(1, 800000) AS id',
   );
   const database = '/client/v11/databases/main-db';
-  const begin = async (target: string, body?: object): Promise<Transfer> => {
-    const answer = await platform.api('POST', `${database}/${target}`, body);
+  const begin = async (target: string, body?: object, addon = 'main-db'): Promise<Transfer> => {
+    const answer = await platform.api('POST', `/client/v11/databases/${addon}/${target}`, body);
     expect(answer.status).toBe(201);
     const begun = answer.body as Transfer;
     await eventually('it is at work', async () => (await transfer(begun.uuid)).processed_bytes > 0, 60_000);
@@ -208,12 +206,10 @@ test('a capture and a restore are canceled, and a killed daemon leaves none runn
   expect(good(await backups(':cancel'))).toContain('Cancelling');
   expect((await transfer(restore.uuid)).logs?.at(-1)?.message).toContain('was canceled');
   const count = await rows('demo', 'large');
-  expect(count.startsWith('1500000 ')).toBe(true);
+  expect(count.startsWith('800000 ')).toBe(true);
 
-  const cut = [
-    await begin('backups'),
-    (await platform.api('POST', `${database}/restores`, { backup_url: url })).body as Transfer,
-  ];
+  // Both at once, in different databases.
+  const cut = await Promise.all([begin('backups'), begin('restores', { backup_url: url }, 'fork-db')]);
   await platform.restartDaemon('SIGKILL');
   for (const { uuid } of cut) {
     await eventually('it has ended', async () => (await transfer(uuid)).succeeded === false, 60_000);
@@ -221,7 +217,7 @@ test('a capture and a restore are canceled, and a killed daemon leaves none runn
   }
   expect(files()).toEqual([`${second.uuid}.dump`]);
   expect(await rows('demo', 'large')).toBe(count);
-  expect(existsSync(path.join(platform.data, 'backups', `${second.uuid}.dump`))).toBe(true);
+  expect(await sql('demo', 'SELECT count(*) FROM things', 'FORK_URL')).toBe('5000');
   expect(
     await sql(
       'demo',
