@@ -93,7 +93,7 @@ describe('GET /client/v11/databases/:id', () => {
       'PG Version': '15.4',
       Connections: '2/120',
       Credentials: '1',
-      'Fork/Follow': 'Unsupported',
+      'Fork/Follow': 'Available (forks only)',
       'Continuous Protection': 'Off',
     });
     expect(rows['Created']).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d$/);

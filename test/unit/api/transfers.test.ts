@@ -342,6 +342,7 @@ test('after a start nothing runs that was running before, and what is in place i
   expect(await ended(waiting.id)).toMatchObject({ succeeded: false });
   expect(await ended(taken.id)).toMatchObject({ succeeded: true });
   expect(said(await ended(running.id))).toContain('dynodock was stopped while it ran.');
+  expect(said(await ended(waiting.id))).toContain('dynodock was stopped before it began.');
   expect(asked.join('\n')).toContain(`dynodock transfer ${running.id}`);
   expect(interrupted.sort()).toEqual([running.id, waiting.id]);
   expect(files().sort()).toEqual([`${model.id}.dump`, `${taken.id}.dump`].sort());

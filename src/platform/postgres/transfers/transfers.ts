@@ -393,7 +393,7 @@ export class Transfers {
     const now = clock.now();
     const message = inPlace
       ? 'dynodock was stopped right after the new database had taken its place.'
-      : 'dynodock was stopped while it ran.';
+      : `dynodock was stopped ${transfer.state === 'pending' ? 'before it began' : 'while it ran'}.`;
     store.transaction(() => {
       const current = store.transfers.get(transfer.id);
       if (current === undefined || !isUnderWay(current)) return;
