@@ -84,6 +84,24 @@ export const postgres: ContainerProvider = {
         if (!OFFICIAL_VERSIONS.includes(value)) throw new Error(`not one of ${OFFICIAL_VERSIONS.join(', ')}`);
       },
     },
+    fork: {
+      help: 'a database that it is to be a copy of',
+      refersTo: { kind: 'add-on', inherits: ['version'] },
+      checkPlan: (plan) => {
+        // Dev Center "Heroku Postgres Database Fork": "only available on Standard-tier and higher".
+        if (isEssential({ plan: plan.name })) throw new Error('not available on Essential-tier databases');
+      },
+    },
+    follow: {
+      help: 'a database that it is to follow',
+      refused: 'followers of databases. --fork makes a copy that goes its own way',
+    },
+    rollback: {
+      help: 'a database whose earlier state it is to have',
+      refused: 'rollbacks of databases. heroku pg:backups:restore brings a backup back',
+    },
+    by: { help: 'to what time a rollback goes', refused: 'rollbacks of databases' },
+    to: { help: 'to what time a rollback goes', refused: 'rollbacks of databases' },
   },
   newConfig: ({ secret }) => ({
     // As on Heroku: names that need no quoting anywhere.
@@ -99,23 +117,6 @@ export const postgres: ContainerProvider = {
       : { kind: 'registry', reference: `postgres:${version}-bookworm` },
   backend: backendOf,
   commands: {
-    backup: ({ addon }) => ({
-      argv: ['pg_dump', '--format=custom', '--no-owner', '--no-acl', databaseOf(addon)],
-      user: 'postgres',
-    }),
-    restore: ({ addon }) => ({
-      argv: [
-        'pg_restore',
-        '--no-owner',
-        '--no-acl',
-        '--clean',
-        '--if-exists',
-        '--exit-on-error',
-        `--role=${ownerOf(addon)}`,
-        `--dbname=${databaseOf(addon)}`,
-      ],
-      user: 'postgres',
-    }),
     metrics: ({ addon }) => ({
       argv: ['psql', '--no-psqlrc', '--tuples-only', '--no-align', '--command', METRICS, databaseOf(addon)],
       user: 'postgres',

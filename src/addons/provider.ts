@@ -77,6 +77,15 @@ export interface OptionFacts {
   help: string;
   /** Throws an Error with the reason for a value that does not fit. */
   check?: (value: string) => void;
+  /**
+   * The value is an add-on of the same service, by its name, URL or attachment. What the add-on keeps of it is its id. The
+   * options in `inherits` are those of that add-on, unless they are given.
+   */
+  refersTo?: { kind: 'add-on'; inherits: readonly string[] };
+  /** Of which plans it is an option; what it throws for others is an Error with the reason. */
+  checkPlan?: (plan: AddOnPlan) => void;
+  /** Heroku has it, and it is not supported here: why. */
+  refused?: string;
 }
 
 export interface NewConfigInput {

@@ -25,6 +25,7 @@ import { databaseSettingRoutes } from './routes/data/database-settings';
 import { redisRoutes } from './routes/data/redis';
 import { databaseRoutes } from './routes/data/databases';
 import { diagnosisRoutes } from './routes/data/diagnoses';
+import { transferRoutes } from './routes/data/transfers';
 import { unsupportedDataRoutes } from './routes/data/unsupported-data';
 import { domainRoutes } from './routes/domains';
 import { dynoSizeRoutes } from './routes/dyno-sizes';
@@ -115,6 +116,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(sniEndpointRoutes(services));
   app.use(sourceRoutes(services));
   app.use(stackRoutes());
+  app.use(transferRoutes(services));
   app.use(emptyCollectionRoutes(services));
   app.use(unsupportedDataRoutes(services));
   app.use(unsupportedRoutes());

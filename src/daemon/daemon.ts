@@ -268,7 +268,7 @@ export class Daemon {
       ports: config.addonPorts,
       random: Math.random,
       issueCertificate: () => issueAddOnCertificate(authority, addonHost, clock.now()),
-      onReady: (id) => addons.provisioning.complete(id),
+      onReady: (id) => postgres.forks.ready(id),
       onFailed: (id, reason) => addons.provisioning.fail(id, reason),
       concurrency: RECONCILED_AT_ONCE,
     });
@@ -331,6 +331,13 @@ export class Daemon {
       logger: logger.child({ component: 'add-ons' }),
     });
     const blobUrls = new BlobUrls(store.settings, clock);
+    const postgres: Postgres = new Postgres(context, {
+      addons,
+      secret: randomSecret,
+      backups: { directory: paths.backups, minFreeBytes: config.minFreeDiskBytes },
+      urls: blobUrls,
+      logger: logger.child({ component: 'postgres' }),
+    });
     const blobLimits = { maxBytes: MAX_BLOB_BYTES, minFreeBytes: config.minFreeDiskBytes };
     const sources = new Sources(context, { directory: paths.sources, urls: blobUrls, limits: blobLimits });
     const slugs = new Slugs(context, {
@@ -464,7 +471,7 @@ export class Daemon {
         logSessions: new LogSessions(context),
         oneOffs,
         pageSessions: new PageSessions(store.settings, clock),
-        postgres: new Postgres(context, { addons, secret: randomSecret }),
+        postgres,
         reclaim,
         redis: new Redis(context, { addons, secret: randomSecret }),
         releases,
@@ -503,6 +510,7 @@ export class Daemon {
             routes.changed();
           },
         },
+        { name: 'backups of databases', cron: '20 * * * * *', run: () => postgres.runScheduled() },
         { name: 'dyno hours', cron: '*/10 * * * * *', run: () => dynoHours.look() },
         { name: 'reclaim', cron: '0 17 * * * *', run: () => reclaim.runScheduled() },
         { name: 'leftover builds', cron: '*/5 * * * * *', run: () => builder.removeLeftovers() },
@@ -535,10 +543,13 @@ export class Daemon {
       // Ends after the dyno manager, which tells it what release commands print.
       { name: 'release phase', start: () => releasePhase.start(), stop: () => releasePhase.stop() },
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
+      // Before databases are looked at: what is on record as running then was cut off.
+      { name: 'transfers of databases', start: () => postgres.start() },
       { name: 'add-on backends', start: () => backends.start(), stop: () => backends.stop() },
       { name: 'add-ons', start: () => addons.start() },
       // Before anybody can bring a destroyed one back: what it missed is not to be made up for.
       { name: 'scheduled jobs', start: () => scheduledJobs.runDue() },
+      { name: 'running transfers of databases', stop: () => postgres.stop() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },
       // Before the scheduler and the API, which would wait for the end of a whole run.

@@ -214,6 +214,7 @@ export class AddOnBackends implements AddOnManager {
       wanted: addon === undefined ? null : this.#wanted(addon),
       containers,
       serving: this.#steps.serving(id),
+      told: this.#steps.told(id),
       now: clock.now(),
     };
   }

@@ -41,7 +41,10 @@ export interface AddOnStepsOptions {
   random: () => number;
   /** For the names under which the host is reached. */
   issueCertificate: () => Promise<KeyPair>;
-  /** It serves for the first time. Called once for each add-on, or again if the daemon ended meanwhile. */
+  /**
+   * It serves, and is not provisioned yet. Called once for each add-on, or again if the daemon or the server ended
+   * meanwhile.
+   */
   onReady: (id: AddOnId) => void;
   onFailed: (id: AddOnId, reason: string) => void;
 }
@@ -66,6 +69,8 @@ export class AddOnSteps {
   readonly #options: AddOnStepsOptions;
   /** Containers that were seen to serve since they were started. */
   readonly #serving = new Map<AddOnId, ContainerId>();
+  /** Those of which `onReady` has been told. */
+  readonly #told = new Map<AddOnId, ContainerId>();
 
   constructor(options: AddOnStepsOptions) {
     this.#options = options;
@@ -75,9 +80,16 @@ export class AddOnSteps {
     return this.#serving.get(id) ?? null;
   }
 
+  /** Was it told that the container serves? */
+  told(id: AddOnId): boolean {
+    const container = this.serving(id);
+    return container !== null && this.#told.get(id) === container;
+  }
+
   /** It ended, or may have. */
   forget(id: AddOnId): void {
     this.#serving.delete(id);
+    this.#told.delete(id);
   }
 
   /** undefined for an add-on without a container, or whose provider is gone. */
@@ -120,9 +132,12 @@ export class AddOnSteps {
         return engine.unpause(step.containerId);
       case 'probe':
         return this.#probe(addon, step.containerId, signal);
-      case 'ready':
+      case 'ready': {
+        const container = this.serving(id);
+        if (container !== null) this.#told.set(id, container);
         onReady(id);
         return;
+      }
       case 'fail':
         onFailed(id, step.reason);
         return;

@@ -22,6 +22,8 @@ import { SettingsStore } from './settings';
 import { SlugUploadStore } from './slug-uploads';
 import { SlugStore } from './slugs';
 import { SniEndpointStore } from './sni-endpoints';
+import { TransferScheduleStore } from './transfer-schedules';
+import { TransferStore } from './transfers';
 import { WakeStore } from './wakes';
 
 /** All tables of one database. */
@@ -48,6 +50,8 @@ export class Store {
   readonly attachments: AttachmentStore;
   readonly scheduledJobs: ScheduledJobStore;
   readonly diagnoses: DiagnosisStore;
+  readonly transfers: TransferStore;
+  readonly transferSchedules: TransferScheduleStore;
   readonly events: EventStore;
   readonly #database: Database;
   #afterCommit: (() => void)[] | undefined;
@@ -76,6 +80,8 @@ export class Store {
     this.attachments = new AttachmentStore(database);
     this.scheduledJobs = new ScheduledJobStore(database);
     this.diagnoses = new DiagnosisStore(database);
+    this.transfers = new TransferStore(database);
+    this.transferSchedules = new TransferScheduleStore(database);
     this.events = new EventStore(database);
   }
 

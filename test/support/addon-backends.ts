@@ -2,6 +2,7 @@ import { ProviderRegistry } from '../../src/addons/registry';
 import { BUILT_IN_PROVIDERS } from '../../src/addons/built-in';
 import type { AddOnProvider } from '../../src/addons/provider';
 import { AddOnBackends } from '../../src/dyno-manager/addon-backends';
+import type { AddOnId } from '../../src/domain/ids';
 import type { Clock } from '../../src/lib/clock';
 import { silentLogger } from '../../src/lib/logger';
 import type { Provisioning } from '../../src/platform/addons/provisioning';
@@ -17,6 +18,8 @@ export interface TestBackendsOptions {
   clock: Clock;
   /** Asked for when something is ready, which is after it was made. */
   addons: () => { provisioning: Pick<Provisioning, 'complete' | 'fail'> };
+  /** Default: it is provisioned. */
+  onReady?: (id: AddOnId) => void;
   providers?: readonly AddOnProvider[];
   random?: () => number;
   /** One that was used before. */
@@ -54,7 +57,7 @@ export class TestBackends {
       ports: { first: 20_000, count: 400 },
       random: options.random ?? Math.random,
       issueCertificate: async () => ({ certificateChain: 'a certificate', privateKey: 'a key' }),
-      onReady: (id) => addons().provisioning.complete(id),
+      onReady: options.onReady ?? ((id) => addons().provisioning.complete(id)),
       onFailed: (id, reason) => addons().provisioning.fail(id, reason),
       concurrency: 4,
     });

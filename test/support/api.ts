@@ -78,6 +78,8 @@ export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   slugImages?: SlugsOptions['images'];
   /** Of uploads. Default 1 MiB. */
   maxBlobBytes?: number;
+  /** What backups have to leave on the disk. Default 0. */
+  minFreeBackupBytes?: number;
 };
 
 export interface LoggedMessage {
@@ -172,6 +174,7 @@ export class TestApi {
       store: this.store,
       clock,
       addons: () => this.services.addons,
+      onReady: (id) => this.services.postgres.forks.ready(id),
       ...(more.addonProviders === undefined ? {} : { providers: more.addonProviders }),
     });
     const addons = new AddOns(context, {
@@ -193,6 +196,16 @@ export class TestApi {
       limits,
       images: more.slugImages ?? { adopt: noImage, copy: noImage, archivePath: () => '/nonexistent' },
       releases,
+    });
+    const postgres = new Postgres(context, {
+      addons,
+      secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
+      backups: {
+        directory: path.join(this.outputDir, 'backups'),
+        minFreeBytes: more.minFreeBackupBytes ?? 0,
+      },
+      urls: blobUrls,
+      logger: this.#logger(),
     });
     const sniEndpoints = new SniEndpoints(context);
     const formation = new FormationService(context);
@@ -258,10 +271,7 @@ export class TestApi {
       logSessions: new LogSessions(context),
       oneOffs,
       pageSessions: new PageSessions(this.store.settings, clock),
-      postgres: new Postgres(context, {
-        addons,
-        secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
-      }),
+      postgres,
       redis: new Redis(context, {
         addons,
         secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
@@ -321,6 +331,7 @@ export class TestApi {
     certificates ??= makeCertificates();
     const api = new TestApi(await certificates, more.clock ?? systemClock, more);
     try {
+      await api.services.postgres.start();
       await api.addons.start();
       await api.server.start();
     } catch (error) {
@@ -332,6 +343,7 @@ export class TestApi {
 
   async stop(): Promise<void> {
     await this.server.stop();
+    await this.services.postgres.stop();
     await this.appSetups.stop();
     await this.addons.backends.stop();
     await this.#stopBuilds();

@@ -185,8 +185,9 @@ export class AddOns {
   async create(actor: Actor, app: App, input: NewAddOn): Promise<AddOn> {
     const { store, clock, newId } = this.#context;
     const { provider, plan } = this.catalogue.offer(input.plan);
-    const options = input.options ?? {};
-    this.catalogue.checkOptions(provider, options);
+    const asked = input.options ?? {};
+    this.catalogue.checkOptions(provider, plan, asked);
+    const options = this.#resolveOptions(app, provider, asked);
     if (input.name != null) assertAddOnName(input.name);
     const attachAs = input.attachment == null ? null : parseAttachmentName(input.attachment);
     const addon = store.transaction(() => {
@@ -320,6 +321,7 @@ export class AddOns {
       };
       store.addons.update(revived);
       store.addons.setBackend(found.id, { ...NO_BACKEND, port: found.backend.port });
+      store.transfers.move(found.id, app.id);
       record(this.#context, app.id, actor, 'addon.undelete', { addon: revived.name });
       return this.#attachFirst(app, revived, provider, null, null);
     });
@@ -401,6 +403,43 @@ export class AddOns {
 
   restart(addon: AddOn): Promise<void> {
     return this.#options.manager.restart(addon.id);
+  }
+
+  /** Options that name an add-on get its id, and what the new one has from it. */
+  #resolveOptions(app: App, provider: AddOnProvider, asked: AddOnOptions): AddOnOptions {
+    let options = asked;
+    for (const [name, value] of Object.entries(asked)) {
+      const refersTo = provider.options[name]?.refersTo;
+      if (refersTo === undefined) continue;
+      const other = this.#referred(app, provider, value);
+      const inherited = refersTo.inherits.flatMap((each) => {
+        const of = other.options[each];
+        return of === undefined ? [] : [[each, of] as const];
+      });
+      options = { ...Object.fromEntries(inherited), ...options, [name]: other.id };
+    }
+    return options;
+  }
+
+  /** `DATABASE`, `HEROKU_POSTGRESQL_PINK_URL`, `other-app::DATABASE`, the name or id of an add-on, or its connection URL. */
+  #referred(app: App, { service }: AddOnProvider, value: string): AddOn {
+    const { store } = this.#context;
+    const [, appName, name = value] = /^([^:]+)::(.+)$/.exec(value) ?? [];
+    const owner = appName === undefined ? app : (store.apps.findByName(appName) ?? app);
+    const wanted = name.toUpperCase().replace(/_URL$/, '');
+    const candidates = this.all().filter(
+      (addon) => addon.service === service && addon.state === 'provisioned',
+    );
+    const attached = store.attachments.of(owner.id).find((each) => each.name === wanted)?.addonId;
+    const found = candidates.find(
+      (addon) =>
+        addon.id === attached ||
+        addon.id === value ||
+        addon.name === value ||
+        this.attachments.namespaceConfig(addon, null).some((each) => each.value === value),
+    );
+    if (found === undefined) throw addonNotFound();
+    return found;
   }
 
   async #changePlan(actor: Actor, app: App, addon: AddOn, asked: string): Promise<AddOn> {
