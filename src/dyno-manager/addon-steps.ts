@@ -23,7 +23,7 @@ import {
   type AddOnStep,
   type ObservedBackend,
 } from './addon-plan';
-import { backendContainer, volumeName } from './addon-spec';
+import { backendContainer, hostPorts, volumeName } from './addon-spec';
 
 export interface AddOnStepsOptions {
   store: Store;
@@ -36,6 +36,10 @@ export interface AddOnStepsOptions {
   network: string;
   /** The address of the host under which ports are published. */
   publishOn: string;
+  /** May backends be in the network of this process's own host? */
+  hostNetwork: boolean;
+  /** Does nobody listen there? The engine does not know of what is in the host's network. */
+  isPortFree: (address: string, port: number) => Promise<boolean>;
   /** The first port of the host that add-ons may have, and how many. */
   ports: { first: number; count: number };
   random: () => number;
@@ -82,11 +86,17 @@ export class AddOnSteps {
 
   /** undefined for an add-on without a container, or whose provider is gone. */
   specOf(addon: AddOn): { spec: BackendSpec; image: BackendImage; container: ContainerSpec } | undefined {
-    const { providers, images, installationId, network, publishOn } = this.#options;
+    const { providers, images, installationId, network, publishOn, hostNetwork } = this.#options;
     const found = providers.of(addon);
     if (found?.provider.kind !== 'container') return undefined;
-    const image = found.provider.image(addon.options);
-    const spec = found.provider.backend({ addon, plan: found.plan });
+    const { provider, plan } = found;
+    const image = provider.image(addon.options);
+    const published = provider.backend({ addon, plan });
+    const inHostNetwork = hostNetwork && provider.listensAsTold === true;
+    const listen = { address: publishOn, ports: hostPorts(addon, published) };
+    // Before it has a port there is nothing to listen on, and nothing is made of this yet.
+    const spec =
+      inHostNetwork && listen.ports.length > 0 ? provider.backend({ addon, plan, listen }) : published;
     const container = backendContainer({
       installationId,
       network,
@@ -94,6 +104,7 @@ export class AddOnSteps {
       addon,
       spec,
       image: images.reference(image),
+      inHostNetwork,
     });
     return { spec, image, container };
   }
@@ -219,6 +230,7 @@ export class AddOnSteps {
       const tls =
         certificateDir === undefined ? [] : certificateFiles(certificateDir, await issueCertificate());
       await this.putFiles(containerId, [...files, ...tls]);
+      await this.#assertPortsFree(addon, found);
       await engine.start(containerId);
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
@@ -234,6 +246,20 @@ export class AddOnSteps {
         return;
       }
       this.#refused(addon, error);
+    }
+  }
+
+  /** What the engine sees to itself for ports that it publishes. */
+  async #assertPortsFree(
+    addon: AddOn,
+    { spec, container }: { spec: BackendSpec; container: ContainerSpec },
+  ): Promise<void> {
+    const { isPortFree, publishOn } = this.#options;
+    if (container.publish !== undefined) return;
+    for (const port of hostPorts(addon, spec)) {
+      if (!(await isPortFree(publishOn, port))) {
+        throw new EngineError('port_taken', `${publishOn}:${port} is in use`);
+      }
     }
   }
 

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { eventually, execute, TestPlatform, words, type CommandResult } from '../support/platform';
 
@@ -99,16 +100,9 @@ test('a database and a Redis are created, shown and used from a dyno', async () 
 
 test('the same URL leads there from this machine, and from nowhere else', async () => {
   const url = new URL(await configVar('REDIS_URL'));
-  const { stdout } = await execute('docker', [
-    'ps',
-    '--format',
-    '{{.Ports}}',
-    '--filter',
-    'label=dynodock.add-on-name=shop-redis',
-  ]);
-  expect(stdout).toContain(`${url.hostname}:${url.port}->6379/tcp`);
-  expect(stdout).not.toContain('0.0.0.0');
-  expect(stdout).not.toContain('[::]');
+  for (const port of [Number(url.port), Number(url.port) + 1]) {
+    expect(await listenersOn(port)).toEqual([url.hostname]);
+  }
   const answer = await new Promise<string>((resolve, reject) => {
     const socket = connect(Number(url.port), url.hostname, () => {
       socket.write(`AUTH ${url.password}\r\nPING\r\nQUIT\r\n`);
@@ -120,6 +114,16 @@ test('the same URL leads there from this machine, and from nowhere else', async 
   });
   expect(answer).toBe('+OK\r\n+PONG\r\n+OK\r\n');
 });
+
+/** Addresses of this machine on which somebody listens; IPv6 ones as the kernel writes them. */
+async function listenersOn(port: number): Promise<string[]> {
+  const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8')));
+  return tables
+    .flatMap((table) => table.split('\n').map((line) => line.trim().split(/\s+/)))
+    .filter(([, local = '', , state]) => state === '0A' && parseInt(local.split(':')[1] ?? '', 16) === port)
+    .map(([, local = '']) => local.split(':')[0] ?? '')
+    .map((hex) => (hex.length === 8 ? Buffer.from(hex, 'hex').reverse().join('.') : hex));
+}
 
 test('config vars of add-ons can not be set by hand', async () => {
   expect(await failure(['config:set', 'DATABASE_URL=x'])).toContain(

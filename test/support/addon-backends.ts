@@ -19,6 +19,8 @@ export interface TestBackendsOptions {
   addons: () => { provisioning: Pick<Provisioning, 'complete' | 'fail'> };
   providers?: readonly AddOnProvider[];
   random?: () => number;
+  /** Do providers that listen as told run in the host's network? Default: not. */
+  hostNetwork?: boolean;
   /** One that was used before. */
   engine?: FakeEngine;
 }
@@ -51,6 +53,8 @@ export class TestBackends {
       installationId: INSTALLATION,
       network: ADDON_NETWORK,
       publishOn: ADDON_HOST,
+      hostNetwork: options.hostNetwork ?? false,
+      isPortFree: async (address, port) => !this.engine.takenPorts.has(`${address}:${port}`),
       ports: { first: 20_000, count: 400 },
       random: options.random ?? Math.random,
       issueCertificate: async () => ({ certificateChain: 'a certificate', privateKey: 'a key' }),
