@@ -25,8 +25,8 @@ if (!parts.every((part) => PARTS.includes(part))) throw new Error(`--part: one o
 const APP = 'bench';
 const SAMPLES = 8;
 const DATABASES = 20;
-const ROUNDS = 8;
-const SECONDS = 3;
+const ROUNDS = 15;
+const SECONDS = 2;
 const CLIENTS = 8;
 const SCALE = 5;
 const PATIENCE_MS = 120_000;
@@ -238,8 +238,8 @@ class AddOns extends Installation {
     const program = '/usr/bin/redis-benchmark';
     const results = [];
     for (const [test, requests, pipeline] of [
-      ['get', 200_000, 1],
-      ['set', 40_000, 1],
+      ['get', 120_000, 1],
+      ['set', 20_000, 1],
       ['get', 1_000_000, 16],
     ]) {
       const args = ['-t', test, '-n', requests, '-P', pipeline, '-c', CLIENTS, '--csv'].map(String);

@@ -269,6 +269,7 @@ export class Daemon {
       issueCertificate: () => issueAddOnCertificate(authority, addonHost, clock.now()),
       onReady: (id) => addons.provisioning.complete(id),
       onFailed: (id, reason) => addons.provisioning.fail(id, reason),
+      onProgress: (id, line) => addons.provisioning.progress(id, line),
       concurrency: RECONCILED_AT_ONCE,
     });
     const context: PlatformContext = {

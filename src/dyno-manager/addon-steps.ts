@@ -23,6 +23,8 @@ import {
   type AddOnStep,
   type ObservedBackend,
 } from './addon-plan';
+import type { Delay } from './addon-manager';
+import { imageProblem } from './addon-image-problem';
 import { backendContainer, hostPorts, volumeName } from './addon-spec';
 
 export interface AddOnStepsOptions {
@@ -48,13 +50,16 @@ export interface AddOnStepsOptions {
   /** It serves for the first time. Called once for each add-on, or again if the daemon ended meanwhile. */
   onReady: (id: AddOnId) => void;
   onFailed: (id: AddOnId, reason: string) => void;
+  /** A line for users on what takes so long. */
+  onProgress: (id: AddOnId, line: string) => void;
 }
 
 /** Where the images of backends come from. */
 export interface AddOnImages {
   reference(image: BackendImage): string;
-  /** Makes or fetches it unless the engine has it. */
-  ensure(image: BackendImage, signal: AbortSignal): Promise<void>;
+  isThere(image: BackendImage): Promise<boolean>;
+  /** Makes or fetches it unless the engine has it; `onLine` is told what happens. */
+  ensure(image: BackendImage, signal: AbortSignal, onLine: (line: string) => void): Promise<void>;
 }
 
 const PROBE_EVERY_MS = 100;
@@ -107,6 +112,18 @@ export class AddOnSteps {
       inHostNetwork,
     });
     return { spec, image, container };
+  }
+
+  /** Why it will take longer than a start does; null: nothing is known that would. */
+  async delayOf(addon: AddOn): Promise<Delay | null> {
+    const found = this.specOf(addon);
+    if (found === undefined) return null;
+    try {
+      return (await this.#options.images.isThere(found.image)) ? null : 'no-image';
+    } catch (error) {
+      // Whatever else it is, making the container meets it as well, and says so.
+      return isUnreachable(error) ? 'no-engine' : null;
+    }
   }
 
   async run(step: AddOnStep, id: AddOnId, signal: AbortSignal): Promise<void> {
@@ -172,11 +189,11 @@ export class AddOnSteps {
     const found = this.specOf(addon);
     if (found === undefined) return;
     try {
-      await images.ensure(found.image, signal);
+      await images.ensure(found.image, signal, (line) => this.#options.onProgress(addon.id, line));
     } catch (error) {
       if (signal.aborted || isUnreachable(error)) throw error;
       this.#options.logger.error('the image of an add-on could not be made', { addon: addon.name, error });
-      const problem = 'its image could not be made; the log of dynodock says why';
+      const problem = imageProblem(error);
       this.#fail(addon, problem, addon.state === 'provisioning' ? MAX_FAILURES_AT_FIRST : undefined);
       return;
     }

@@ -52,8 +52,12 @@ test('wrong services, plans, options and names are refused in Heroku’s words',
   expect(await failure(['addons:create', 'nope'])).toContain(
     'Couldn\'t find either the add-on service or the add-on plan of "nope". Error ID: invalid_params',
   );
-  expect(await failure(['addons:create', 'heroku-redis:nope'])).toContain(
-    'Couldn\'t find either the add-on service or the add-on plan of "heroku-redis:nope".',
+  // The CLI adds the plans that there are.
+  expect(await failure(['addons:create', 'heroku-redis:nope'])).toMatch(
+    /Couldn't find either the add-on service or the add-on plan of "heroku-redis:nope"\./,
+  );
+  expect(await failure(['addons:attach', 'nope'])).toContain(
+    "Couldn't find that add-on. Error ID: not_found",
   );
   expect(await failure(['addons:create', 'heroku-redis', '--', '--colour=red'])).toContain(
     'does not know the option "colour"',
@@ -137,11 +141,20 @@ test('another app shares the database, and gives it back', async () => {
     'Setting MAIN config vars',
   );
   expect(await configVar('MAIN_URL', 'admin')).toBe(await configVar('DATABASE_URL'));
+  expect(await failure(['addons:attach', 'shop-db', '--as', 'MAIN'], 'admin')).toContain(
+    'shop-db is already attached to admin as MAIN.',
+  );
+  expect(await failure(['addons:attach', 'shop-db', '--as', 'MAIN'], 'nope')).toContain(
+    "Couldn't find that app. Error ID: not_found",
+  );
   const rows = await platform.heroku(
     ['run', '--exit-code', '--no-tty', '--app', 'shop', '--', 'node', '-e', COUNT_ROWS],
     { timeoutMs: 120_000 },
   );
   expect(rows.stdout).toMatch(/rows=[1-9]\d*/);
+  expect(await failure(['addons:destroy', 'shop-db', '--confirm', 'nope'])).toContain(
+    'Confirmation nope did not match shop. Aborted.',
+  );
   expect(await failure(['addons:destroy', 'shop-db', '--confirm', 'shop'])).toContain(
     'attached to other apps',
   );
@@ -180,6 +193,10 @@ test('what has a name gives way only when that is confirmed', async () => {
     { timeoutMs: 60_000 },
   );
   expect(result.exitCode).toBeGreaterThan(0);
+  expect(words(result)).toContain('Confirmation nope did not match shop. Aborted.');
+  expect(await failure(['addons:detach', 'CACHE'])).toContain(
+    'Cannot destroy last attachment to billing app for resource',
+  );
   expect(
     words(await heroku(['addons:create', 'heroku-redis', '--as', 'CACHE', '--confirm', 'shop'])),
   ).toMatch(/Created redis-\S+ as CACHE_TLS_URL, CACHE_URL/);

@@ -16,7 +16,9 @@ export interface TestBackendsOptions {
   store: Store;
   clock: Clock;
   /** Asked for when something is ready, which is after it was made. */
-  addons: () => { provisioning: Pick<Provisioning, 'complete' | 'fail'> };
+  addons: () => {
+    provisioning: Pick<Provisioning, 'complete' | 'fail'> & Partial<Pick<Provisioning, 'progress'>>;
+  };
   providers?: readonly AddOnProvider[];
   random?: () => number;
   /** Do providers that listen as told run in the host's network? Default: not. */
@@ -32,6 +34,10 @@ export class TestBackends {
   readonly backends: AddOnBackends;
   /** What is to go wrong when an image is made. */
   imageError: Error | undefined;
+  /** Does the engine lack all images, until they are made? */
+  imageIsMissing = false;
+  /** What making one waits for. */
+  imageMade: Promise<void> = Promise.resolve();
 
   constructor(options: TestBackendsOptions) {
     const { store, clock, addons } = options;
@@ -43,8 +49,16 @@ export class TestBackends {
       providers: this.providers,
       images: {
         reference: (image) => (image.kind === 'recipe' ? `dynodock/addon-${image.name}:1` : image.reference),
-        ensure: async (image) => {
+        isThere: async () => {
+          // Fails when the engine is away.
+          await this.engine.inspectImage('');
+          return !this.imageIsMissing;
+        },
+        ensure: async (image, _signal, onLine) => {
+          onLine('Installing it');
+          await this.imageMade;
           if (this.imageError !== undefined) throw this.imageError;
+          this.imageIsMissing = false;
           this.engine.addImage(image.kind === 'recipe' ? `dynodock/addon-${image.name}:1` : image.reference);
         },
       },
@@ -60,6 +74,7 @@ export class TestBackends {
       issueCertificate: async () => ({ certificateChain: 'a certificate', privateKey: 'a key' }),
       onReady: (id) => addons().provisioning.complete(id),
       onFailed: (id, reason) => addons().provisioning.fail(id, reason),
+      onProgress: (id, line) => addons().provisioning.progress?.(id, line),
       concurrency: 4,
     });
   }
