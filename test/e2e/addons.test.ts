@@ -194,12 +194,12 @@ test('what has a name gives way only when that is confirmed', async () => {
   );
   expect(result.exitCode).toBeGreaterThan(0);
   expect(words(result)).toContain('Confirmation nope did not match shop. Aborted.');
-  expect(await failure(['addons:detach', 'CACHE'])).toContain(
-    'Cannot destroy last attachment to billing app for resource',
-  );
   expect(
     words(await heroku(['addons:create', 'heroku-redis', '--as', 'CACHE', '--confirm', 'shop'])),
   ).toMatch(/Created redis-\S+ as CACHE_TLS_URL, CACHE_URL/);
+  expect(await failure(['addons:detach', 'CACHE'])).toContain(
+    'Cannot destroy last attachment to billing app for resource',
+  );
 });
 
 test('killed, it comes back with everything that was committed', async () => {
