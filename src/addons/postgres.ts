@@ -116,6 +116,7 @@ export const postgres: ContainerProvider = {
       ? { kind: 'recipe', name: 'postgres' }
       : { kind: 'registry', reference: `postgres:${version}-bookworm` },
   backend: backendOf,
+  listensAsTold: true,
   commands: {
     metrics: ({ addon }) => ({
       argv: ['psql', '--no-psqlrc', '--tuples-only', '--no-align', '--command', METRICS, databaseOf(addon)],
@@ -174,11 +175,12 @@ export function rotatedKey(credential: string): string {
   return `rotated.${credential}`;
 }
 
-function backendOf({ addon, plan }: BackendInput): BackendSpec {
+function backendOf({ addon, plan, listen }: BackendInput): BackendSpec {
+  const port = listen?.ports[0] ?? PORT;
   return {
     command: ['/bin/bash', `${CONFIG_DIR}/start.sh`],
     // The server's socket, for what is run inside.
-    env: { PGDATA: DATA, PGHOST: '/tmp' },
+    env: { PGDATA: DATA, PGHOST: '/tmp', PGPORT: String(port) },
     user: 'postgres',
     ports: [PORT],
     volumeTarget: VOLUME,
@@ -186,7 +188,7 @@ function backendOf({ addon, plan }: BackendInput): BackendSpec {
     certificateDir: `${CONFIG_DIR}/tls`,
     files: [
       { path: `${CONFIG_DIR}/start.sh`, content: START },
-      { path: `${CONFIG_DIR}/postgresql.conf`, content: serverSettings(plan) },
+      { path: `${CONFIG_DIR}/postgresql.conf`, content: serverSettings(plan, listen?.address ?? '*', port) },
       { path: `${CONFIG_DIR}/pg_hba.conf`, content: CLIENT_AUTHENTICATION },
       // The server looks for one.
       { path: `${CONFIG_DIR}/pg_ident.conf`, content: '' },
@@ -195,7 +197,7 @@ function backendOf({ addon, plan }: BackendInput): BackendSpec {
     stopSignal: 'SIGINT',
     stopTimeoutMs: 30_000,
     // A server that is still recovering refuses.
-    health: { argv: ['pg_isready', '--quiet', '--host=/tmp', `--port=${PORT}`] },
+    health: { argv: ['pg_isready', '--quiet', '--host=/tmp', `--port=${port}`] },
     setup: [
       {
         argv: [
@@ -230,14 +232,14 @@ exec postgres -D "$PGDATA" -c config_file=${CONFIG_DIR}/postgresql.conf
  * fsync and synchronous_commit stay on: what was committed survives a kill and a power cut. Whatever differs in here
  * restarts the server: nothing that may change while it runs, such as the add-on's name.
  */
-function serverSettings(plan: AddOnPlan): string {
+function serverSettings(plan: AddOnPlan, address: string, port: number): string {
   const sharedBuffersMb = Number(plan.traits['sharedBuffersMb'] ?? 16);
   const memoryMb = plan.memoryBytes / MIB;
   return `# Written by dynodock; ALTER SYSTEM comes after it.
 data_directory = '${DATA}'
 hba_file = '${CONFIG_DIR}/pg_hba.conf'
-listen_addresses = '*'
-port = ${PORT}
+listen_addresses = '${address}'
+port = ${port}
 unix_socket_directories = '/tmp'
 ssl = on
 ssl_cert_file = '/tmp/server.crt'

@@ -118,6 +118,11 @@ export interface ContainerProvider extends ProviderFacts {
   /** Which image an add-on with these options runs on. */
   image: (options: AddOnOptions) => BackendImage;
   backend: (input: BackendInput) => BackendSpec;
+  /**
+   * Its server listens where `BackendInput.listen` says and nowhere else, and lets no client of its own change that or
+   * make it connect to somewhere. Then it may run in the host's network, where no proxy stands before it (ADR 39).
+   */
+  listensAsTold?: true;
   commands?: ProviderCommands;
 }
 
@@ -130,6 +135,14 @@ export type BackendImage = { kind: 'recipe'; name: string } | { kind: 'registry'
 export interface BackendInput {
   addon: AddOn;
   plan: AddOnPlan;
+  /** Only for providers that listen as told. Absent: on all addresses of its container, on the ports that it names. */
+  listen?: ListenAddress;
+}
+
+/** On the host: one address, and one port for each of the backend's ports, in their order. */
+export interface ListenAddress {
+  address: string;
+  ports: readonly number[];
 }
 
 /** One container. Nothing secret may stand in `command`, `env` or the argument lists: secrets go into files. */

@@ -20,7 +20,7 @@ import { Repositories } from '../git/repositories';
 import { systemClock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import { Signal } from '../lib/signal';
-import { isFree } from '../lib/port-holder';
+import { isFree, isFreeOn } from '../lib/port-holder';
 import { Logplex } from '../logplex/logplex';
 import { AccountService } from '../platform/account/account';
 import { AddOns } from '../platform/addons/addons';
@@ -182,7 +182,7 @@ export class Daemon {
     const network = await ensureNetwork(engine, installationId);
     const addonHost = await findAddOnHost(engine, {
       network,
-      reachability: info.reachability,
+      info,
       setting: config.addonHost,
     });
     const authority = await LocalAuthority.open(paths.tls, clock.now());
@@ -265,11 +265,14 @@ export class Daemon {
       installationId,
       network,
       publishOn: addonHost.publishOn,
+      hostNetwork: addonHost.hostNetwork,
+      isPortFree: isFreeOn,
       ports: config.addonPorts,
       random: Math.random,
       issueCertificate: () => issueAddOnCertificate(authority, addonHost, clock.now()),
       onReady: (id) => postgres.forks.ready(id),
       onFailed: (id, reason) => addons.provisioning.fail(id, reason),
+      onProgress: (id, line) => addons.provisioning.progress(id, line),
       concurrency: RECONCILED_AT_ONCE,
     });
     const context: PlatformContext = {

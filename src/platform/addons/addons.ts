@@ -15,7 +15,7 @@ import type { App } from '../../domain/app';
 import { parseAttachmentName } from '../../domain/attachment';
 import { invalidParams, notSupported } from '../../domain/errors';
 import { isUuid, type AddOnId } from '../../domain/ids';
-import type { AddOnManager } from '../../dyno-manager/addon-manager';
+import type { AddOnManager, Delay } from '../../dyno-manager/addon-manager';
 import type { AttachedCommand, ExecResult } from '../../engine/engine';
 import { sleep } from '../../lib/clock';
 import type { Logger } from '../../lib/logger';
@@ -58,6 +58,8 @@ export interface AddOnChanges {
 }
 
 const PATIENCE_MS = 8_000;
+/** Where it is known to take much longer; what fails, often fails at once. */
+const SHORT_PATIENCE_MS = 2_000;
 
 /** Backing services of apps (Dev Center "Managing Add-ons"). */
 export class AddOns {
@@ -228,12 +230,7 @@ export class AddOns {
       });
       return named;
     });
-    return this.provisioning.run(
-      actor,
-      addon,
-      (row) => this.#provisioner(provider).provision(row),
-      this.#options.patienceMs ?? PATIENCE_MS,
-    );
+    return this.#provision(actor, addon, provider);
   }
 
   /** The same, but answers when it is usable. Throws service_unavailable if it is not to be had, or when `signal` aborts. */
@@ -325,12 +322,7 @@ export class AddOns {
       record(this.#context, app.id, actor, 'addon.undelete', { addon: revived.name });
       return this.#attachFirst(app, revived, provider, null, null);
     });
-    return this.provisioning.run(
-      actor,
-      addon,
-      (row) => this.#provisioner(provider).provision(row),
-      this.#options.patienceMs ?? PATIENCE_MS,
-    );
+    return this.#provision(actor, addon, provider);
   }
 
   /**
@@ -583,6 +575,24 @@ export class AddOns {
     return addon;
   }
 
+  /** If it is going to take longer, the answer says why, and does not wait for it. */
+  async #provision(actor: Actor, addon: AddOn, provider: AddOnProvider): Promise<AddOn> {
+    const { patienceMs = PATIENCE_MS, manager } = this.#options;
+    const { clock } = this.#context;
+    const known: { delay: Delay | null } = { delay: null };
+    const patience = async (signal: AbortSignal): Promise<void> => {
+      const enough = sleep(clock, patienceMs, signal);
+      if (provider.kind === 'container') {
+        known.delay = await Promise.race([manager.delayOf(addon), enough.then(() => null)]);
+      }
+      await (known.delay === null ? enough : sleep(clock, Math.min(patienceMs, SHORT_PATIENCE_MS), signal));
+    };
+    const provision = (row: AddOn): Promise<void> | void => this.#provisioner(provider).provision(row);
+    const answer = await this.provisioning.run(actor, addon, provision, patience);
+    if (known.delay === null || answer.state !== 'provisioning') return answer;
+    return { ...answer, provisionMessage: describeDelay(known.delay, provider, answer) };
+  }
+
   #provisioner({ kind, humanName }: AddOnProvider): Provisioner {
     const provisioner = this.#provisioners[kind];
     if (provisioner === undefined)
@@ -595,5 +605,14 @@ export class AddOns {
       const name = generateAddOnName(namePrefix, this.#context.random);
       if (this.#context.store.addons.findByName(name) === undefined) return name;
     }
+  }
+}
+
+function describeDelay(delay: Delay, { humanName }: AddOnProvider, { appName }: AddOn): string {
+  switch (delay) {
+    case 'no-image':
+      return `The image of ${humanName} is being made, which takes about a minute. Follow it: heroku logs --tail --app ${appName}`;
+    case 'no-engine':
+      return 'The container engine does not answer just now. The add-on is made once it does.';
   }
 }
