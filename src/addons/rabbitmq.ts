@@ -81,7 +81,7 @@ function ownerOf({ config }: BackendInput['addon']): AddOnCredential {
 
 function backendOf({ addon, plan }: BackendInput): BackendSpec {
   return {
-    command: ['/usr/lib/rabbitmq/bin/rabbitmq-server'],
+    command: ['/bin/sh', '-c', START],
     env: {
       HOME: VOLUME,
       RABBITMQ_NODENAME: NODE,
@@ -112,6 +112,10 @@ function backendOf({ addon, plan }: BackendInput): BackendSpec {
     setup: [],
   };
 }
+
+/** Killed while it wrote the secret of its node for the first time, it would refuse what there is of it for ever. */
+const START = `find ${VOLUME} -maxdepth 1 -name .erlang.cookie -size -20c -delete
+exec /usr/lib/rabbitmq/bin/rabbitmq-server`;
 
 function serverSettings(plan: AddOnPlan): string {
   return `# Written by dynodock.
@@ -150,13 +154,14 @@ printf 'AMQP\\0\\0\\x09\\x01' >&3
 IFS= read -r -t 5 -N 1 -u 3 type && [ "$type" = $'\\x01' ]
 `;
 
-/** Asked of the node itself, out of the tables that it keeps for this: it takes milliseconds, unlike rabbitmqctl. */
+/** Asked of the node itself, which takes milliseconds, unlike rabbitmqctl. A queue that does not answer has no count. */
 const METRICS = `erl_call -n ${NODE} -e << 'EOF' | sed -n 's/^{ok, "\\(.*\\)"}$/\\1/p' | tr ' ' '\\n'
-{Ready, Unacked} = ets:foldl(fun (Row, {R, U}) -> {R + element(2, Row), U + element(3, Row)} end, {0, 0},
-  queue_coarse_metrics),
+Queues = lists:append([rabbit_amqqueue:info_all(Host, [messages_ready, messages_unacknowledged])
+  || Host <- rabbit_vhost:list_names()]),
+Sum = fun (Key) -> lists:sum([Count || Queue <- Queues, {Name, Count} <- Queue, Name =:= Key, is_integer(Count)]) end,
 lists:flatten(io_lib:format(
   "sample#active-connections=~b sample#queues=~b sample#messages-ready=~b sample#messages-unacknowledged=~b sample#memory=~bbytes",
-  [ets:info(connection_created, size), ets:info(queue_coarse_metrics, size), Ready, Unacked,
+  [length(rabbit_networking:connections()), length(Queues), Sum(messages_ready), Sum(messages_unacknowledged),
    vm_memory_monitor:get_process_memory()])).
 EOF
 `;

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { buffer, text } from 'node:stream/consumers';
+import { connect } from 'node:net';
 import path from 'node:path';
+import { buffer, text } from 'node:stream/consumers';
 import { mariadb } from '../../src/addons/mariadb';
 import { memcached } from '../../src/addons/memcached';
 import type { BackendCommand, ContainerProvider, ProviderCommands } from '../../src/addons/provider';
@@ -155,6 +156,39 @@ test('an app uses all three with the usual clients', async () => {
   });
 });
 
+test('MariaDB offers TLS and bounds its user; memcached serves nobody who does not say who he is', async () => {
+  const { hostname, port, username, password, pathname } = new URL(await configVar('JAWSDB_MARIA_URL'));
+  const { output, errors } = await inContainer('shop-db', {
+    argv: [
+      'mariadb', '--ssl', `--host=${hostname}`, `--port=${port}`, `--user=${username}`, '--skip-column-names',
+      "--execute=SHOW STATUS LIKE 'Ssl_version'; SELECT @@max_user_connections; SHOW DATABASES",
+    ],
+    env: { MYSQL_PWD: password },
+  }); // prettier-ignore
+  expect({ output: output.toString().trim().split(/\s+/), errors }).toEqual({
+    output: ['Ssl_version', 'TLSv1.3', '10', pathname.slice(1), 'information_schema'],
+    errors: '',
+  });
+
+  const server = (await configVar('MEMCACHIER_SERVERS')).split(':');
+  const answer = await new Promise<Buffer>((resolve, reject) => {
+    const socket = connect(Number(server[1]), server[0] ?? '', () => socket.write(GET_VISITS));
+    socket.once('data', (chunk: Buffer) => {
+      resolve(chunk);
+      socket.destroy();
+    });
+    socket.once('error', reject);
+  });
+  // "Authentication error" (memcached, "Binary Protocol").
+  expect(answer.readUInt16BE(6)).toBe(0x20);
+});
+
+/** GET of the binary protocol. */
+const GET_VISITS = Buffer.concat([
+  Buffer.from([0x80, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+  Buffer.from('visits'),
+]);
+
 test('killed, they lose no committed row and no confirmed message', async () => {
   const acknowledged = new Set<number>();
   let stopped = false;
@@ -216,5 +250,6 @@ test('each has its samples', async () => {
   for (const line of samples.flat()) expect(line).toMatch(/^sample#[a-z_-]+=[\d.]+(bytes)?$/);
   expect(samples[0]).toContain('sample#tables=1');
   expect(samples[1]?.join(' ')).toMatch(/sample#items=1 .*sample#memory-limit=26214400bytes/);
-  expect(samples[2]).toContain('sample#queues=1');
+  // The last visit's message, with no worker any more.
+  expect(samples[2]).toEqual(expect.arrayContaining(['sample#queues=1', 'sample#messages-ready=1']));
 });
