@@ -16,7 +16,7 @@ const NODE = 'rabbit@localhost';
 /** Of the container, above which publishers are held back. */
 const MEMORY_SHARE = 0.6;
 
-/** CloudAMQP's names; memory is what a container may take here. An idle server takes 140 MB. */
+/** CloudAMQP's names; memory is what a container may take here. An idle server counts 130 MB for itself. */
 const PLANS: readonly AddOnPlan[] = [
   rabbitPlan('lemur', 'Little Lemur', 0, 320, 20),
   rabbitPlan('tiger', 'Tough Tiger', 1900, 512, 100),

@@ -75,7 +75,7 @@ test.each(rabbitmq.plans.map((plan) => [plan.name, plan] as const))(
     const { addon, spec } = backendOf(rabbitmq, name);
     const watermark = settingOf(fileOf(spec, 'rabbitmq.conf'), 'vm_memory_high_watermark.absolute');
     expect(watermark).toMatch(/^\d+MiB$/);
-    // It idles at 140 MB, and may need a good deal more than it counts for a moment.
+    // It counts 130 MB for itself when idle, and may need a good deal more than it counts for a moment.
     const megabytes = Number.parseInt(watermark ?? '', 10);
     expect(megabytes).toBeGreaterThan(160);
     expect(megabytes).toBeLessThan((plan.memoryBytes / MIB) * 0.7);
