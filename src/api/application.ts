@@ -36,6 +36,7 @@ import { outputStreamRoutes } from './routes/output-streams';
 import { reclaimRoutes } from './routes/reclaim';
 import { regionRoutes } from './routes/regions';
 import { releaseRoutes } from './routes/releases';
+import { scheduledJobRoutes } from './routes/scheduled-jobs';
 import { schemaRoutes } from './routes/schema';
 import { sleepRoutes } from './routes/sleep';
 import { slugRoutes } from './routes/slugs';
@@ -108,6 +109,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(redisRoutes(services));
   app.use(regionRoutes());
   app.use(releaseRoutes(services, streamKeys));
+  app.use(scheduledJobRoutes(services));
   app.use(sleepRoutes(services));
   app.use(slugRoutes(services));
   app.use(sniEndpointRoutes(services));

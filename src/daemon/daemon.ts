@@ -49,6 +49,7 @@ import { Postgres } from '../platform/postgres/postgres';
 import { ReleasePhase } from '../platform/releases/release-phase';
 import { Reclaim } from '../platform/reclaim/reclaim';
 import { Releases } from '../platform/releases/releases';
+import { ScheduledJobs } from '../platform/scheduler/scheduled-jobs';
 import { Sleep } from '../platform/sleep/sleep';
 import { Slugs } from '../platform/slugs/slugs';
 import { Sources } from '../platform/sources/sources';
@@ -239,6 +240,7 @@ export class Daemon {
       oneOffEnded: (dyno, end) => {
         releasePhase.dynoEnded(dyno, end);
         appSetups.dynoEnded(dyno, end);
+        scheduledJobs.dynoEnded(dyno, end);
       },
       oneOffPrinted: (dyno, line) => {
         appSetups.printed(dyno, line);
@@ -388,6 +390,10 @@ export class Daemon {
     const formation = new FormationService(context);
     const attachments = new Attachments(clock);
     const oneOffs = new OneOffService(context, attachments);
+    const scheduledJobs: ScheduledJobs = new ScheduledJobs(context, {
+      oneOffs,
+      logger: logger.child({ component: 'scheduled-jobs' }),
+    });
     const appSetups: AppSetups = new AppSetups(context, {
       apps: {
         create: (actor, input) => apps.create(actor, input),
@@ -462,6 +468,7 @@ export class Daemon {
         reclaim,
         redis: new Redis(context, { addons, secret: randomSecret }),
         releases,
+        scheduledJobs,
         sleep,
         slugs,
         sources,
@@ -485,6 +492,7 @@ export class Daemon {
       [
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
         { name: 'add-ons', cron: '45 * * * * *', run: () => backends.resync() },
+        { name: 'scheduled jobs', cron: '0 * * * * *', run: () => scheduledJobs.runDue() },
         { name: 'metrics of add-ons', cron: '5 * * * * *', run: () => metricsLog.write() },
         {
           // A new table asks for certificates in place of those that end soon.
@@ -529,6 +537,8 @@ export class Daemon {
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
       { name: 'add-on backends', start: () => backends.start(), stop: () => backends.stop() },
       { name: 'add-ons', start: () => addons.start() },
+      // Before anybody can bring a destroyed one back: what it missed is not to be made up for.
+      { name: 'scheduled jobs', start: () => scheduledJobs.runDue() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },
       // Before the scheduler and the API, which would wait for the end of a whole run.

@@ -17,6 +17,7 @@ import { EventStore } from './events';
 import { FormationStore } from './formations';
 import { migrate } from './migrate';
 import { ReleaseStore } from './releases';
+import { ScheduledJobStore } from './scheduled-jobs';
 import { SettingsStore } from './settings';
 import { SlugUploadStore } from './slug-uploads';
 import { SlugStore } from './slugs';
@@ -45,6 +46,7 @@ export class Store {
   readonly dynoHours: DynoHourStore;
   readonly addons: AddOnStore;
   readonly attachments: AttachmentStore;
+  readonly scheduledJobs: ScheduledJobStore;
   readonly diagnoses: DiagnosisStore;
   readonly events: EventStore;
   readonly #database: Database;
@@ -72,6 +74,7 @@ export class Store {
     this.dynoHours = new DynoHourStore(database);
     this.addons = new AddOnStore(database);
     this.attachments = new AttachmentStore(database);
+    this.scheduledJobs = new ScheduledJobStore(database);
     this.diagnoses = new DiagnosisStore(database);
     this.events = new EventStore(database);
   }

@@ -48,6 +48,7 @@ import { ReleasePhase } from '../../src/platform/releases/release-phase';
 import { Redis } from '../../src/platform/redis/redis';
 import { Postgres } from '../../src/platform/postgres/postgres';
 import { Releases } from '../../src/platform/releases/releases';
+import { ScheduledJobs } from '../../src/platform/scheduler/scheduled-jobs';
 import { Sleep } from '../../src/platform/sleep/sleep';
 import { Slugs, type SlugsOptions } from '../../src/platform/slugs/slugs';
 import { Sources } from '../../src/platform/sources/sources';
@@ -270,6 +271,7 @@ export class TestApi {
         run: () => Promise.reject(new Error('there is no disk here')),
       },
       releases,
+      scheduledJobs: new ScheduledJobs(context, { oneOffs, logger: this.#logger() }),
       sleep: new Sleep(context, {
         policy: SLEEP,
         router: { park: async () => null, stayAwake: () => undefined },
