@@ -247,6 +247,10 @@ export class Daemon {
       readySandboxes: config.readySandboxes,
       cycleMs: config.cycleMs,
       sleep: config.sleep,
+      addons: {
+        missing: (appId) => backends.missing(appId),
+        need: (appId) => backends.need(appId),
+      },
       sandboxImage: stackImages['heroku-24'].run,
       restoreImage: (slug) => builder.slugImages.restore(slug),
       ...trust,
@@ -267,6 +271,10 @@ export class Daemon {
       issueCertificate: () => issueAddOnCertificate(authority, addonHost, clock.now()),
       onReady: (id) => addons.provisioning.complete(id),
       onFailed: (id, reason) => addons.provisioning.fail(id, reason),
+      onServing: (id) => {
+        // Their dynos may wait for it.
+        for (const { appId } of store.attachments.ofAddOn(id)) reconciler.kick(appId);
+      },
       concurrency: RECONCILED_AT_ONCE,
     });
     const context: PlatformContext = {

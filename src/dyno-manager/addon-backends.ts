@@ -1,7 +1,7 @@
 import type { BackendCommand } from '../addons/provider';
 import type { AddOn } from '../domain/addon';
 import { notFound, PlatformError } from '../domain/errors';
-import type { AddOnId } from '../domain/ids';
+import type { AddOnId, AppId } from '../domain/ids';
 import {
   EngineError,
   type AttachedCommand,
@@ -12,6 +12,7 @@ import {
 import { ADDON_LABEL, ADDON_SPEC_LABEL, ownedLabels } from '../engine/labels';
 import { sleep } from '../lib/clock';
 import { SingleFlight } from '../lib/single-flight';
+import type { AddOnGate } from './addon-gate';
 import type { AddOnManager } from './addon-manager';
 import { nextAddOnDeadline, planAddOn, type AddOnPlanInput, type ObservedBackend } from './addon-plan';
 import { AddOnSteps, execOptions, type AddOnStepsOptions } from './addon-steps';
@@ -30,7 +31,7 @@ const LONGEST_WATCH_RETRY_MS = 5_000;
  * Keeps the containers of add-ons in line with the store, as `Reconciler` does for dynos: kicks carry no facts, each
  * pass reads the whole state of one add-on, plans, acts, and looks again until there is nothing left to do.
  */
-export class AddOnBackends implements AddOnManager {
+export class AddOnBackends implements AddOnManager, AddOnGate {
   readonly #options: AddOnBackendsOptions;
   readonly #steps: AddOnSteps;
   readonly #flights: SingleFlight<AddOnId>;
@@ -74,6 +75,16 @@ export class AddOnBackends implements AddOnManager {
 
   isServing(id: AddOnId): boolean {
     return this.#steps.serving(id) !== null;
+  }
+
+  missing(appId: AppId): string[] {
+    return this.#attachedTo(appId)
+      .filter(({ id, state }) => state === 'provisioned' && !this.isServing(id))
+      .map(({ name }) => name);
+  }
+
+  need(appId: AppId): void {
+    for (const { id } of this.#attachedTo(appId)) if (!this.isServing(id)) this.kick(id);
   }
 
   async exec(
@@ -220,6 +231,16 @@ export class AddOnBackends implements AddOnManager {
 
   #wanted(addon: AddOn): string | null {
     return this.#steps.specOf(addon)?.container.labels[ADDON_SPEC_LABEL] ?? null;
+  }
+
+  /** Those with a container that somebody knows how to make. */
+  #attachedTo(appId: AppId): AddOn[] {
+    const { store, providers } = this.#options;
+    const ids = new Set(store.attachments.of(appId).map(({ addonId }) => addonId));
+    return [...ids].flatMap((id) => {
+      const addon = store.addons.get(id);
+      return addon !== undefined && providers.of(addon)?.provider.kind === 'container' ? [addon] : [];
+    });
   }
 
   #running(id: AddOnId): ContainerId {

@@ -44,6 +44,8 @@ export interface AddOnStepsOptions {
   /** It serves for the first time. Called once for each add-on, or again if the daemon ended meanwhile. */
   onReady: (id: AddOnId) => void;
   onFailed: (id: AddOnId, reason: string) => void;
+  /** It serves, after it did not. */
+  onServing: (id: AddOnId) => void;
 }
 
 /** Where the images of backends come from. */
@@ -298,6 +300,7 @@ export class AddOnSteps {
     }
     this.#serving.set(addon.id, containerId);
     if (addon.backend.problem !== null) this.#setBackend(addon, { problem: null });
+    this.#options.onServing(addon.id);
   }
 
   /** One that never served is ended; one with data may be recovering, however long that takes. */

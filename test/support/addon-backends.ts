@@ -2,6 +2,7 @@ import { ProviderRegistry } from '../../src/addons/registry';
 import { BUILT_IN_PROVIDERS } from '../../src/addons/built-in';
 import type { AddOnProvider } from '../../src/addons/provider';
 import { AddOnBackends } from '../../src/dyno-manager/addon-backends';
+import type { AddOnId } from '../../src/domain/ids';
 import type { Clock } from '../../src/lib/clock';
 import { silentLogger } from '../../src/lib/logger';
 import type { Provisioning } from '../../src/platform/addons/provisioning';
@@ -21,6 +22,7 @@ export interface TestBackendsOptions {
   random?: () => number;
   /** One that was used before. */
   engine?: FakeEngine;
+  onServing?: (id: AddOnId) => void;
 }
 
 /** The add-ons' reconciler on an engine in memory; images come out of nothing. */
@@ -56,6 +58,7 @@ export class TestBackends {
       issueCertificate: async () => ({ certificateChain: 'a certificate', privateKey: 'a key' }),
       onReady: (id) => addons().provisioning.complete(id),
       onFailed: (id, reason) => addons().provisioning.fail(id, reason),
+      onServing: options.onServing ?? (() => undefined),
       concurrency: 4,
     });
   }

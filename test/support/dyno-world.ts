@@ -62,6 +62,9 @@ export class DynoWorld {
   restoreImage: (slug: Slug) => Promise<string> = () =>
     Promise.reject(new EngineError('not_found', 'no archive'));
   onChange: (appId: AppId) => void = () => undefined;
+  /** Add-ons that the apps have and that do not serve. */
+  missingAddOns: readonly string[] = [];
+  readonly neededFor: AppId[] = [];
 
   constructor(
     store = Store.open(':memory:'),
@@ -217,6 +220,10 @@ export class DynoWorld {
       logplex: this.logplex,
       clock: this.mortal.clock,
       logger: silentLogger,
+      addons: {
+        missing: () => this.missingAddOns,
+        need: (appId) => void this.neededFor.push(appId),
+      },
       installationId: INSTALLATION,
       network: 'net',
       restoreImage: (slug) => this.restoreImage(slug),
