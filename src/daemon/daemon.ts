@@ -271,12 +271,14 @@ export class Daemon {
       issueCertificate: () => issueAddOnCertificate(authority, addonHost, clock.now()),
       onReady: (id) => addons.provisioning.complete(id),
       onFailed: (id, reason) => addons.provisioning.fail(id, reason),
+      sleep: config.addonSleep,
       onServing: (id) => {
         // Their dynos may wait for it.
         for (const { appId } of store.attachments.ofAddOn(id)) reconciler.kick(appId);
       },
       concurrency: RECONCILED_AT_ONCE,
     });
+    changes.subscribe((appId) => backends.appChanged(appId));
     const context: PlatformContext = {
       store,
       clock,

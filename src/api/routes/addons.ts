@@ -156,6 +156,7 @@ export function addonRoutes({ apps, addons }: Pick<ApiServices, 'apps' | 'addons
         app: addons.ownerOf(addon).name,
         state: addon.state,
         serving: addons.hasBackend(addon) ? addons.isServing(addon) : null,
+        asleep: addons.isAsleep(addon),
         problem: addons.problem(addon),
         attachments: addons.attachments.ofAddOn(addon).map(({ name }) => name),
       })),
