@@ -115,22 +115,25 @@ export class AddOnBackends implements AddOnManager, AddOnGate {
   async awaken(id: AddOnId, { timeoutMs }: { timeoutMs: number }): Promise<void> {
     const { sleep: policy, clock } = this.#options;
     if (policy.depth === 'off') return;
-    this.#stayAwake(id, policy.lingerMs);
-    const { problem = null } = this.#options.store.addons.get(id)?.backend ?? {};
-    // One that is broken is not waited for.
-    if (this.isServing(id) || problem !== null) return;
+    const end = this.#beginCommand(id);
     const patience = new AbortController();
     const unsubscribe = this.#served.subscribe((served) => {
       if (served === id) patience.abort();
     });
-    this.kick(id);
     try {
+      const { problem = null } = this.#options.store.addons.get(id)?.backend ?? {};
+      // One that is broken is not waited for.
+      if (this.isServing(id) || problem !== null) return;
+      this.kick(id);
       // Aborted: it serves, or nobody will see to it any more.
       await sleep(clock, timeoutMs, AbortSignal.any([patience.signal, this.#stopped.signal])).catch(
         () => undefined,
       );
     } finally {
       unsubscribe();
+      end();
+      this.#stayAwake(id, policy.lingerMs);
+      this.kick(id);
     }
   }
 
