@@ -159,6 +159,7 @@ export function addonRoutes(services: Pick<ApiServices, 'apps' | 'addons' | 'pag
         app: addons.ownerOf(addon).name,
         state: addon.state,
         serving: addons.hasBackend(addon) ? addons.isServing(addon) : null,
+        asleep: addons.isAsleep(addon),
         problem: addons.problem(addon),
         attachments: addons.attachments.ofAddOn(addon).map(({ name }) => name),
       })),
