@@ -1,3 +1,5 @@
+import { bucketeer } from './bucketeer';
+import { cloudmailin, mailgun } from './mail';
 import { mariadb } from './mariadb';
 import { memcached } from './memcached';
 import { postgres } from './postgres';
@@ -13,5 +15,8 @@ export const BUILT_IN_PROVIDERS: readonly AddOnProvider[] = [
   mariadb,
   memcached,
   rabbitmq,
+  bucketeer,
+  cloudmailin,
+  mailgun,
   scheduler,
 ];

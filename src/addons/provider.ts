@@ -37,6 +37,11 @@ export interface ProviderFacts {
    * empty suffix is the name itself.
    */
   configVars: (input: ConfigVarInput) => Readonly<Record<string, string>>;
+  /**
+   * Whole names, for what libraries read by themselves. Set along with the attachment of the service's own name
+   * (`attachmentName`), where the app does not have them already.
+   */
+  sharedVars?: (input: ConfigVarInput) => Readonly<Record<string, string>>;
   /** Shown by the CLI after creation. */
   provisionMessage?: (addon: AddOn) => string;
   /** What `addons:open` opens, where that is not a page of dynodock's, e.g. a partner's dashboard. */

@@ -170,6 +170,7 @@ export class Daemon {
 
     const { engine, info, foundBy } = await connectEngine(config);
     logger.info('container engine found', { engine: info.name, foundBy, reachability: info.reachability });
+    const authority = await LocalAuthority.open(paths.tls, clock.now());
     const caBundlePath = copyTrustBundle(config, paths);
     const imageOptions = {
       config,
@@ -185,7 +186,6 @@ export class Daemon {
       info,
       setting: config.addonHost,
     });
-    const authority = await LocalAuthority.open(paths.tls, clock.now());
     const tls = await ensureApiCertificate(paths.tls, authority, clock.now());
     const trust = caBundlePath === undefined ? {} : { caBundlePath };
 
