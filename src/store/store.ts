@@ -16,6 +16,8 @@ import { DynoHourStore } from './dyno-hours';
 import { EventStore } from './events';
 import { FormationStore } from './formations';
 import { migrate } from './migrate';
+import { PartnerTokenStore } from './partner-tokens';
+import { PartnerStore } from './partners';
 import { ReleaseStore } from './releases';
 import { SettingsStore } from './settings';
 import { SlugUploadStore } from './slug-uploads';
@@ -45,6 +47,8 @@ export class Store {
   readonly dynoHours: DynoHourStore;
   readonly addons: AddOnStore;
   readonly attachments: AttachmentStore;
+  readonly partners: PartnerStore;
+  readonly partnerTokens: PartnerTokenStore;
   readonly diagnoses: DiagnosisStore;
   readonly events: EventStore;
   readonly #database: Database;
@@ -72,6 +76,8 @@ export class Store {
     this.dynoHours = new DynoHourStore(database);
     this.addons = new AddOnStore(database);
     this.attachments = new AttachmentStore(database);
+    this.partners = new PartnerStore(database);
+    this.partnerTokens = new PartnerTokenStore(database);
     this.diagnoses = new DiagnosisStore(database);
     this.events = new EventStore(database);
   }

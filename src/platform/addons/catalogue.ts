@@ -93,6 +93,7 @@ export class Catalogue {
 
   /** Throws invalid_params for what the provider does not know, or a value that it does not take. */
   checkOptions(provider: AddOnProvider, options: AddOnOptions): void {
+    if (provider.anyOption === true) return;
     for (const [name, value] of Object.entries(options)) {
       const facts = Object.hasOwn(provider.options, name) ? provider.options[name] : undefined;
       if (facts === undefined) {
