@@ -43,9 +43,20 @@ export interface ProviderFacts {
   configVarSuffixes?: (addon: AddOn) => readonly string[];
   /** Shown by the CLI after creation. */
   provisionMessage?: (addon: AddOn) => string;
-  /** What `addons:open` opens; absent: a page of dynodock about the add-on. */
+  /** What `addons:open` opens, where that is not a page of dynodock's, e.g. a partner's dashboard. */
   webUrl?: (addon: AddOn) => string;
+  /** What `addons:open` shows, with all about sessions taken care of (ADR 34); absent: the add-on's state. */
+  page?: AddOnPage;
 }
+
+export type AddOnPage =
+  /** The daemon draws it: one of `DRAWN_PAGES` in `api/pages/drawn-pages.ts`. */
+  | { kind: 'drawn'; name: string }
+  /**
+   * The add-on's own server serves it over HTTP, on the port with this index in `BackendSpec.ports`, as if from the root of
+   * a host. `headers` are sent along with each request, e.g. an Authorization that the browser is not to know.
+   */
+  | { kind: 'served'; port: number; headers?: (addon: AddOn) => Readonly<Record<string, string>> };
 
 export interface AddOnPlan {
   /** `standard-0` */

@@ -1,5 +1,6 @@
 import type { AccountService } from '../platform/account/account';
 import type { AddOns } from '../platform/addons/addons';
+import type { PageSessions } from '../platform/addons/page-sessions';
 import type { AppFeatures } from '../platform/app-features/app-features';
 import type { AppSetups } from '../platform/app-setups/app-setups';
 import type { Apps } from '../platform/apps/apps';
@@ -43,6 +44,7 @@ export interface ApiServices {
   formation: FormationService;
   logSessions: LogSessions;
   oneOffs: OneOffService;
+  pageSessions: PageSessions;
   postgres: Postgres;
   redis: Redis;
   reclaim: Pick<Reclaim, 'plan' | 'run'>;

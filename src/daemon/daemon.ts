@@ -26,6 +26,7 @@ import { AccountService } from '../platform/account/account';
 import { AddOns } from '../platform/addons/addons';
 import { AppFeatures } from '../platform/app-features/app-features';
 import { MetricsLog } from '../platform/addons/metrics-log';
+import { PageSessions } from '../platform/addons/page-sessions';
 import { AppSetups } from '../platform/app-setups/app-setups';
 import { Apps } from '../platform/apps/apps';
 import { Authorizations } from '../platform/authorizations/authorizations';
@@ -323,6 +324,7 @@ export class Daemon {
       providers,
       manager: backends,
       host: () => addonHost.host,
+      publishedOn: () => addonHost.publishOn,
       secret: randomSecret,
       logger: logger.child({ component: 'add-ons' }),
     });
@@ -455,6 +457,7 @@ export class Daemon {
         }),
         logSessions: new LogSessions(context),
         oneOffs,
+        pageSessions: new PageSessions(store.settings, clock),
         postgres: new Postgres(context, { addons, secret: randomSecret }),
         reclaim,
         redis: new Redis(context, { addons, secret: randomSecret }),

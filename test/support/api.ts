@@ -26,6 +26,7 @@ import { FakeEngine } from './fake-engine';
 import { Logplex } from '../../src/logplex/logplex';
 import { AccountService } from '../../src/platform/account/account';
 import { AddOns } from '../../src/platform/addons/addons';
+import { PageSessions } from '../../src/platform/addons/page-sessions';
 import { AppFeatures } from '../../src/platform/app-features/app-features';
 import { AppSetups } from '../../src/platform/app-setups/app-setups';
 import { Apps } from '../../src/platform/apps/apps';
@@ -177,6 +178,7 @@ export class TestApi {
       providers: this.addons.providers,
       manager: this.addons.backends,
       host: () => ADDON_HOST,
+      publishedOn: () => '127.0.0.1',
       secret: (length) => 's'.repeat(length),
       logger: silentLogger,
       ...(more.addonPatienceMs === undefined ? {} : { patienceMs: more.addonPatienceMs }),
@@ -254,6 +256,7 @@ export class TestApi {
       formation,
       logSessions: new LogSessions(context),
       oneOffs,
+      pageSessions: new PageSessions(this.store.settings, clock),
       postgres: new Postgres(context, {
         addons,
         secret: (length) => String(++this.#secrets).padEnd(length, 'x'),

@@ -9,7 +9,7 @@ export interface AttachmentSurroundings {
   addon: AddOn;
   /** The app that owns the add-on. */
   owner: { id: string; name: string };
-  webUrl: string | null;
+  webUrl: string;
   configVars: readonly string[];
   /** What else is wanted (header Accept-Inclusion): `addon:plan`, `config_vars`. */
   include: ReadonlySet<string>;

@@ -13,13 +13,15 @@ export interface AddOnSurroundings {
   app: { id: string; name: string };
   /** undefined: its service is not known any more. */
   offer: Offer | undefined;
+  /** What `addons:open` opens. */
+  webUrl: string;
   configVars: readonly string[];
   /** Which references are wanted as whole objects (header Accept-Expansion). */
   expand: ReadonlySet<string>;
 }
 
 export function presentAddOn(addon: AddOn, surroundings: AddOnSurroundings): Record<string, unknown> {
-  const { app, offer, configVars, expand } = surroundings;
+  const { app, offer, webUrl, configVars, expand } = surroundings;
   return {
     actions: [],
     addon_service:
@@ -41,11 +43,6 @@ export function presentAddOn(addon: AddOn, surroundings: AddOnSurroundings): Rec
     ...(addon.provisionMessage === null ? {} : { provision_message: addon.provisionMessage }),
     state: addon.state,
     updated_at: addon.updatedAt,
-    web_url: webUrl(addon, offer),
+    web_url: webUrl,
   };
-}
-
-/** null: the service has no page. */
-export function webUrl(addon: AddOn, offer: Offer | undefined): string | null {
-  return offer?.provider.webUrl?.(addon) ?? null;
 }

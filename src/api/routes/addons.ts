@@ -4,6 +4,7 @@ import { planName } from '../../domain/addon';
 import { accountOf } from '../auth';
 import { IDENTITY, nameOf, wordsOf, type Identity } from '../identity';
 import { sendList, type SortKeys } from '../lists';
+import { webUrl } from '../pages/page-host';
 import { presentAddOn } from '../presenters/addon';
 import { RequestBody } from '../schema/request-body';
 import type { ApiServices } from '../services';
@@ -39,32 +40,34 @@ const resolveBody = new RequestBody<{ addon: string; app?: string | null; addon_
 const SORT_KEYS: SortKeys<AddOn> = { id: (addon) => addon.id, name: (addon) => addon.name };
 const EVERYTHING: ReadonlySet<string> = new Set(['addon_service', 'plan']);
 
-export function addonRoutes({ apps, addons }: Pick<ApiServices, 'apps' | 'addons'>): Router {
+export function addonRoutes(services: Pick<ApiServices, 'apps' | 'addons' | 'pageSessions'>): Router {
+  const { apps, addons } = services;
   const router = Router();
-  const present = (addon: AddOn, expand: ReadonlySet<string>): Record<string, unknown> =>
+  const present = (req: Request, addon: AddOn, expand = expansionOf(req)): Record<string, unknown> =>
     presentAddOn(addon, {
       app: addons.ownerOf(addon),
       offer: addons.catalogue.find(addon),
+      webUrl: webUrl(req, addon, services),
       configVars: addons.configVarNames(addon),
       expand,
     });
 
   router.get('/addons', (req, res) => {
-    sendList(req, res, addons.all(), SORT_KEYS, (addon) => present(addon, expansionOf(req)));
+    sendList(req, res, addons.all(), SORT_KEYS, (addon) => present(req, addon));
   });
 
   router.get('/users/:user/addons', (req, res) => {
     requireSelf(req.params.user, accountOf(res));
-    sendList(req, res, addons.all(), SORT_KEYS, (addon) => present(addon, expansionOf(req)));
+    sendList(req, res, addons.all(), SORT_KEYS, (addon) => present(req, addon));
   });
 
   router.get('/addons/:addon', (req, res) => {
-    res.json(present(addons.find(req.params.addon), expansionOf(req)));
+    res.json(present(req, addons.find(req.params.addon)));
   });
 
   router.get('/apps/:app/addons', (req, res) => {
     const app = apps.find(req.params.app);
-    sendList(req, res, addons.of(app), SORT_KEYS, (addon) => present(addon, expansionOf(req)));
+    sendList(req, res, addons.of(app), SORT_KEYS, (addon) => present(req, addon));
   });
 
   router.post('/apps/:app/addons', async (req, res) => {
@@ -77,12 +80,12 @@ export function addonRoutes({ apps, addons }: Pick<ApiServices, 'apps' | 'addons
       options: optionsOf(config),
       confirm: confirm ?? null,
     });
-    res.status(201).json(present(addon, expansionOf(req)));
+    res.status(201).json(present(req, addon));
   });
 
   router.get('/apps/:app/addons/:addon', (req, res) => {
     const app = apps.find(req.params.app);
-    res.json(present(addons.find(req.params.addon, app), expansionOf(req)));
+    res.json(present(req, addons.find(req.params.addon, app)));
   });
 
   router.patch('/apps/:app/addons/:addon', async (req, res) => {
@@ -92,14 +95,14 @@ export function addonRoutes({ apps, addons }: Pick<ApiServices, 'apps' | 'addons
       ...(plan === undefined ? {} : { plan: nameOf(plan) }),
       ...(name === undefined ? {} : { name }),
     });
-    res.json(present(addon, expansionOf(req)));
+    res.json(present(req, addon));
   });
 
   router.delete('/apps/:app/addons/:addon', async (req, res) => {
     const app = apps.find(req.params.app);
     const addon = addons.find(req.params.addon, app);
     const destroyed = await addons.destroy(accountOf(res), app, addon, { force: isForced(req.body) });
-    res.json(present(destroyed, expansionOf(req)));
+    res.json(present(req, destroyed));
   });
 
   // The credentials that there are, by the namespace under which they can be attached; `addons:attach --credential`
@@ -119,7 +122,7 @@ export function addonRoutes({ apps, addons }: Pick<ApiServices, 'apps' | 'addons
       app: app == null ? undefined : apps.find(app),
       service: service ?? undefined,
     });
-    res.json(found.map((each) => present(each, EVERYTHING)));
+    res.json(found.map((each) => present(req, each, EVERYTHING)));
   });
 
   // dynodock's own: destroyed add-ons whose data is still there.
@@ -143,7 +146,7 @@ export function addonRoutes({ apps, addons }: Pick<ApiServices, 'apps' | 'addons
       req.params.addon,
       app === undefined ? undefined : apps.find(app),
     );
-    res.status(201).json(present(addon, EVERYTHING));
+    res.status(201).json(present(req, addon, EVERYTHING));
   });
 
   // What `dynodock status` shows beside the Platform API's view.

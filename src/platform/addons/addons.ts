@@ -21,7 +21,7 @@ import { sleep } from '../../lib/clock';
 import type { Logger } from '../../lib/logger';
 import { record, type PlatformContext } from '../context';
 import type { Releases } from '../releases/releases';
-import { AttachmentVars } from './attachment-vars';
+import { AttachmentVars, portsOf } from './attachment-vars';
 import { AddOnAttachments, describeDetach, describeUpdate } from './attachments';
 import { Catalogue } from './catalogue';
 import { byApp, Provisioning, serviceActor, type Provisioner } from './provisioning';
@@ -32,6 +32,8 @@ export interface AddOnsOptions {
   manager: AddOnManager;
   /** What dynos and the user's shell reach the ports of add-ons under. */
   host: () => string;
+  /** What the daemon itself reaches them under, which may be another name or address. */
+  publishedOn: () => string;
   /** n random characters out of a-z and 0-9, fit for a password. */
   secret: (length: number) => string;
   logger: Logger;
@@ -389,6 +391,13 @@ export class AddOns {
 
   hasBackend(addon: AddOn): boolean {
     return this.catalogue.find(addon)?.provider.kind === 'container';
+  }
+
+  /** Where the daemon reaches a port of its backend, by its index; undefined for what has none. */
+  address(addon: AddOn, index: number): { host: string; port: number } | undefined {
+    const provider = this.catalogue.find(addon)?.provider;
+    const port = provider && portsOf(addon, provider)[index];
+    return port === undefined ? undefined : { host: this.#options.publishedOn(), port };
   }
 
   isServing(addon: AddOn): boolean {

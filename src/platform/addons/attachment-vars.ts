@@ -81,7 +81,7 @@ function varName(attachmentName: string, suffix: string): string {
 }
 
 /** One port of the host after another, from the add-on's first. */
-function portsOf(addon: AddOn, provider: AddOnProvider): number[] {
+export function portsOf(addon: AddOn, provider: AddOnProvider): number[] {
   const first = addon.backend.port;
   if (first === null || provider.kind !== 'container') return [];
   const plan = provider.plans.find(({ name }) => name === addon.plan);
