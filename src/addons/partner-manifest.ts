@@ -153,6 +153,7 @@ export function parseManifest(text: string, environment?: PartnerEnvironment): P
     cliPluginName: content.cli_plugin_name ?? null,
     options: {},
     anyOption: true,
+    ...(endpoint.sso === null ? {} : { page: { kind: 'sign-on' as const } }),
     newConfig: () => ({ credentials: {}, values: {} }),
     // Values are kept by the names that the partner gives.
     configVars: ({ addon }) =>

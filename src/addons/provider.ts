@@ -52,6 +52,8 @@ export interface ProviderFacts {
 export type AddOnPage =
   /** The daemon draws it: one of `DRAWN_PAGES` in `api/pages/drawn-pages.ts`. */
   | { kind: 'drawn'; name: string }
+  /** The browser goes on to the partner's own page, signed on there. */
+  | { kind: 'sign-on' }
   /**
    * The add-on's own server serves it over HTTP, on the port with this index in `BackendSpec.ports`, as if from the root of
    * a host. `headers` are sent along with each request, e.g. an Authorization that the browser is not to know.

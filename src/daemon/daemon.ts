@@ -26,6 +26,7 @@ import { AccountService } from '../platform/account/account';
 import { AddOns } from '../platform/addons/addons';
 import { AppFeatures } from '../platform/app-features/app-features';
 import { MetricsLog } from '../platform/addons/metrics-log';
+import { Partners } from '../platform/addons/partners/partners';
 import { PageSessions } from '../platform/addons/page-sessions';
 import { AppSetups } from '../platform/app-setups/app-setups';
 import { Apps } from '../platform/apps/apps';
@@ -319,6 +320,12 @@ export class Daemon {
       ...trust,
     });
     const releases = new Releases(context, releasePhase);
+    const partners: Partners = new Partners(context, {
+      providers,
+      addons: () => addons,
+      folder: paths.addons,
+      logger: logger.child({ component: 'partners' }),
+    });
     const addons: AddOns = new AddOns(context, {
       releases,
       providers,
@@ -327,6 +334,7 @@ export class Daemon {
       publishedOn: () => addonHost.publishOn,
       secret: randomSecret,
       logger: logger.child({ component: 'add-ons' }),
+      provisioners: { partner: partners.resources },
     });
     const blobUrls = new BlobUrls(store.settings, clock);
     const blobLimits = { maxBytes: MAX_BLOB_BYTES, minFreeBytes: config.minFreeDiskBytes };
@@ -458,6 +466,7 @@ export class Daemon {
         logSessions: new LogSessions(context),
         oneOffs,
         pageSessions: new PageSessions(store.settings, clock),
+        partners,
         postgres: new Postgres(context, { addons, secret: randomSecret }),
         reclaim,
         redis: new Redis(context, { addons, secret: randomSecret }),
@@ -485,6 +494,7 @@ export class Daemon {
       [
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
         { name: 'add-ons', cron: '45 * * * * *', run: () => backends.resync() },
+        { name: 'manifests of partners', cron: '*/5 * * * * *', run: () => partners.services.readFiles() },
         { name: 'metrics of add-ons', cron: '5 * * * * *', run: () => metricsLog.write() },
         {
           // A new table asks for certificates in place of those that end soon.
@@ -528,8 +538,11 @@ export class Daemon {
       { name: 'release phase', start: () => releasePhase.start(), stop: () => releasePhase.stop() },
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
       { name: 'add-on backends', start: () => backends.start(), stop: () => backends.stop() },
+      { name: 'services of partners', start: () => partners.services.start() },
       { name: 'add-ons', start: () => addons.start() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
+      // After the API, which partners call back, and stopped before it, since requests wait for them.
+      { name: 'partners', start: () => partners.resources.start(), stop: () => partners.resources.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },
       // Before the scheduler and the API, which would wait for the end of a whole run.
       { name: 'reclaim', stop: () => reclaim.stop() },

@@ -2,7 +2,7 @@ import type { PartnerAnswer, PartnerClient } from '../../../addons/partner-clien
 import type { PartnerEndpoint, PartnerProvider } from '../../../addons/provider';
 import type { ProviderRegistry } from '../../../addons/registry';
 import type { Actor } from '../../../domain/account';
-import { addonNotFound, addonReference, type AddOn } from '../../../domain/addon';
+import { addonNotFound, addonReference, type AddOn, type AddOnConfig } from '../../../domain/addon';
 import { conflict, invalidParams, PlatformError } from '../../../domain/errors';
 import type { AddOnId } from '../../../domain/ids';
 import type { PartnerResource } from '../../../domain/partner';
@@ -49,6 +49,7 @@ export class PartnerResources implements Provisioner {
   /** Who waits for another plan. */
   readonly #planWaiters = new Map<AddOnId, { actor: Actor; outcome: Deferred<void> }>();
   readonly #stopped = new AbortController();
+  #isStarted = false;
 
   constructor(context: PlatformContext, options: PartnerResourcesOptions) {
     this.#context = context;
@@ -56,8 +57,9 @@ export class PartnerResources implements Provisioner {
     this.#flights = new SingleFlight((id) => this.#pass(id), CONCURRENCY);
   }
 
-  /** Goes on with whatever was under way. */
+  /** Goes on with whatever was under way, and begins with what came up before: once callbacks can be answered. */
   start(): void {
+    this.#isStarted = true;
     for (const { addonId } of this.#context.store.partners.resources()) this.kick(addonId);
   }
 
@@ -72,7 +74,7 @@ export class PartnerResources implements Provisioner {
   }
 
   kick(id: AddOnId): void {
-    void this.#flights.kick(id);
+    if (this.#isStarted) void this.#flights.kick(id);
   }
 
   /** Resolves when nothing is under way but waiting; for tests. */
@@ -119,12 +121,18 @@ export class PartnerResources implements Provisioner {
 
   /** Waits for a while, in which most partners let go of it. */
   async deprovision({ id }: AddOn): Promise<void> {
+    if (!this.#isStarted) return;
     const patience = new AbortController();
     await Promise.race([
       this.#flights.kick(id),
       sleep(this.#context.clock, this.#options.patienceMs ?? PATIENCE_MS, patience.signal),
     ]);
     patience.abort();
+  }
+
+  /** What the partner calls it; ours where it has no name for it. */
+  providerId({ id }: Pick<AddOn, 'id'>): string {
+    return this.#context.store.partners.resource(id)?.providerId ?? id;
   }
 
   /** Callback: it is provisioned. Throws invalid_params where that was not asked for. */
@@ -367,7 +375,7 @@ export class PartnerResources implements Provisioner {
     const { store } = this.#context;
     const addons = this.#options.addons();
     const actor = this.#planWaiters.get(addon.id)?.actor ?? serviceActor(addon);
-    let { config } = addon;
+    let config: AddOnConfig;
     try {
       const changes = parseConfig(body['config']);
       if (changes === undefined)
