@@ -75,6 +75,8 @@ export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   addonProviders?: readonly AddOnProvider[];
   /** Default: one with Heroku's patience. */
   partnerClient?: Pick<PartnerClient, 'ask'>;
+  /** Between requests to partners that came to nothing. */
+  partnerDelayMs?: (attempts: number) => number;
   /** Default: nothing can be built. */
   building?: Pick<BuildsOptions, 'builder' | 'sources'>;
   /** Default: no image can be made. */
@@ -183,6 +185,7 @@ export class TestApi {
       addons: () => this.services.addons,
       folder: path.join(this.outputDir, 'addons'),
       ...(more.partnerClient === undefined ? {} : { client: more.partnerClient }),
+      ...(more.partnerDelayMs === undefined ? {} : { delayMs: more.partnerDelayMs }),
       logger: silentLogger,
     });
     mkdirSync(path.join(this.outputDir, 'addons'));

@@ -27,6 +27,8 @@ export interface PartnerResourcesOptions {
   logger: Logger;
   /** How long a request waits for a partner to let go of an add-on. */
   patienceMs?: number;
+  /** After so many attempts in a row until the next one. */
+  delayMs?: (attempts: number) => number;
 }
 
 const PATIENCE_MS = 8_000;
@@ -181,11 +183,11 @@ export class PartnerResources implements Provisioner {
       for (let round = 0; round < MAX_ROUNDS && !this.#stopped.signal.aborted; round += 1) {
         if (!(await this.#step(id))) return;
       }
-      this.#kickAfter(id, partnerDelayMs(1));
+      this.#kickAfter(id, this.#delayMs(1));
     } catch (error) {
       if (this.#stopped.signal.aborted) return;
       this.#options.logger.error('asking a partner failed', { addon: id, error });
-      this.#kickAfter(id, partnerDelayMs(6));
+      this.#kickAfter(id, this.#delayMs(6));
     }
   }
 
@@ -495,7 +497,7 @@ export class PartnerResources implements Provisioner {
   #count(resource: PartnerResource): void {
     const { store, clock } = this.#context;
     const attempts = resource.attempts + 1;
-    const nextAttemptAt = new Date(clock.now().getTime() + partnerDelayMs(attempts));
+    const nextAttemptAt = new Date(clock.now().getTime() + this.#delayMs(attempts));
     store.partners.saveResource({ ...resource, attempts, nextAttemptAt });
   }
 
@@ -510,6 +512,10 @@ export class PartnerResources implements Provisioner {
   #provider(service: string): PartnerProvider | undefined {
     const provider = this.#options.providers.find(service);
     return provider?.kind === 'partner' ? provider : undefined;
+  }
+
+  #delayMs(attempts: number): number {
+    return (this.#options.delayMs ?? partnerDelayMs)(attempts);
   }
 
   #kickAfter(id: AddOnId, delayMs: number): void {

@@ -21,6 +21,8 @@ export interface PartnersOptions {
   /** Of the user's services. */
   folder: string;
   client?: Pick<PartnerClient, 'ask'>;
+  /** After so many attempts in a row until the next one; default: 1, 2, 4 … s. */
+  delayMs?: (attempts: number) => number;
   logger: Logger;
 }
 
@@ -44,6 +46,7 @@ export class Partners {
       access: this.access,
       client,
       logger,
+      ...(options.delayMs === undefined ? {} : { delayMs: options.delayMs }),
     });
     this.services = new PartnerServices(context, { providers, resources: this.resources, folder, logger });
     this.signOn = new PartnerSignOn(context, providers);
