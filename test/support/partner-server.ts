@@ -34,6 +34,7 @@ export class TestPartner {
   readonly next: Behaviour[] = [];
   always: Behaviour | undefined;
   readonly #server: http.Server;
+  readonly #stopped = new AbortController();
 
   private constructor() {
     this.#server = http.createServer((req, res) => void this.#serve(req, res));
@@ -46,6 +47,7 @@ export class TestPartner {
   }
 
   async stop(): Promise<void> {
+    this.#stopped.abort();
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }
@@ -105,7 +107,8 @@ export class TestPartner {
     this.calls.push(call);
     const behaviour = this.next.shift() ?? this.always ?? ((each: PartnerCall) => this.behave(each));
     const { status = 200, body = {}, delayMs = 0, hangUp = false } = await behaviour(call);
-    await delay(delayMs);
+    // Cut short when the test ends.
+    await delay(delayMs, undefined, { signal: this.#stopped.signal }).catch(() => undefined);
     if (hangUp) {
       res.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': 1000 });
       res.write('{"id":', () => res.destroy());

@@ -14,7 +14,7 @@ import type { PartnerResource } from '../../../domain/partner';
  * - **wait**: until then, or for a callback (null).
  *
  * Invariants: while an add-on is wanted, no DELETE is sent for it. Once the partner may have heard of it, its row of
- * resource goes only after the partner has acknowledged a DELETE, refused the POST, or said itself that it is gone. An
+ * resource goes only after the partner has acknowledged a DELETE, refused the very first POST, or said itself that it is gone. An
  * add-on becomes `provisioned` only together with `held`, and stays `deprovisioning` until `gone`.
  */
 export type PartnerStep =

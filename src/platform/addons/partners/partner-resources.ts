@@ -262,7 +262,9 @@ export class PartnerResources implements Provisioner {
       }
       case 'refused': {
         const reason = answer.message ?? `The provider refused with status ${answer.status}.`;
-        this.#gone(resource);
+        // An earlier request may have come to something all the same.
+        if (resource.attempts > 1) store.partners.saveResource({ ...fresh(resource), phase: 'leaving' });
+        else this.#gone(resource);
         this.#options.addons().provisioning.fail(id, reason.replace(/\.$/, ''), invalidParams(reason));
         return;
       }
