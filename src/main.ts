@@ -282,9 +282,9 @@ async function down(all: boolean): Promise<void> {
   if (daemon || routerRan) printLines('dynodock is down.');
   if (all) {
     const stopped = await stopAll(config, paths);
-    printLines(
-      `${stopped.dynos} ${stopped.dynos === 1 ? 'dyno' : 'dynos'} and ${stopped.addons} ${stopped.addons === 1 ? 'add-on' : 'add-ons'} stopped.`,
-    );
+    const dynos = `${stopped.dynos} ${stopped.dynos === 1 ? 'dyno' : 'dynos'}`;
+    const addOns = `${stopped.addons} ${stopped.addons === 1 ? 'add-on' : 'add-ons'}`;
+    printLines(`${stopped.addons === 0 ? dynos : `${dynos} and ${addOns}`} stopped.`);
   } else printLines('Dynos and add-ons keep running; `dynodock down --all` stops them too.');
 }
 

@@ -54,12 +54,15 @@ packages+=(
   php8.2-opcache php8.2-pgsql php8.2-readline php8.2-soap php8.2-sqlite3 php8.2-xml php8.2-zip
   php-apcu php-igbinary php-imagick php-memcached php-msgpack php-redis
 )
+# php8.2-fpm wants a systemd-tmpfiles; the whole of systemd would be its first choice.
+packages+=(systemd-standalone-tmpfiles)
 # No service is to be started here.
 printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 quietly apt-get install -y --no-install-recommends "${packages[@]}"
-apt-get clean
-rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log
+# The locale that Heroku's stacks have and its Ruby buildpack sets. What locales are made of is not needed again.
+quietly localedef -i en_US -f UTF-8 en_US.UTF-8
+rm -rf /usr/share/i18n
 
 echo "Installing Node.js $NODE_VERSION and npm $NPM_VERSION"
 runtimes=/opt/dynodock/runtimes
@@ -69,6 +72,12 @@ tar -xzf "$recipe/node.tgz" -C "$node" --strip-components=1 --no-same-owner
 tar -xzf "$recipe/npm.tgz" -C "$node/lib/node_modules/npm" --strip-components=1 --no-same-owner
 # The headers are only of use to compilers: the build image has them.
 rm -rf "$node/CHANGELOG.md" "$node/README.md" "$node/share" "$node/include" "$node/lib/node_modules/npm/"{docs,man}
+# Symbols for debuggers, 18 MB. What native modules link to is kept.
+quietly apt-get install -y --no-install-recommends binutils
+strip "$node/bin/node"
+quietly apt-get purge -y --auto-remove binutils
+apt-get clean
+rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log
 # Some published packages lost the executable bit.
 chmod 755 "$node/bin/node" "$node/lib/node_modules/npm/bin/"*-cli.js
 ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$node/bin/npm"
