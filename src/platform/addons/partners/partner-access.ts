@@ -92,24 +92,27 @@ export class PartnerAccess {
   authenticate(token: string): AddOn | undefined {
     const { store, clock } = this.#context;
     const found = store.partnerTokens.byAccess(hashToken(token), clock.now());
-    return found === undefined ? undefined : live(store.addons.get(found.addonId));
+    return found === undefined ? undefined : this.#held(found.addonId);
   }
 
   #authorized(addonId: AddOnId | undefined, clientSecret: string): AddOn | undefined {
     if (addonId === undefined) return undefined;
     const { store } = this.#context;
-    const addon = live(store.addons.get(addonId));
+    const addon = this.#held(addonId);
     const service = addon === undefined ? undefined : store.partners.service(addon.service);
     return service !== undefined && isSameSecret(clientSecret, service.clientSecret) ? addon : undefined;
+  }
+
+  /** Also one that could not be provisioned, as long as its partner may have something of it. */
+  #held(id: AddOnId): AddOn | undefined {
+    const { addons, partners } = this.#context.store;
+    const phase = partners.resource(id)?.phase;
+    return phase === undefined || phase === 'gone' ? undefined : addons.get(id);
   }
 
   #expiry(): Date {
     return new Date(this.#context.clock.now().getTime() + ACCESS_SECONDS * 1000);
   }
-}
-
-function live(addon: AddOn | undefined): AddOn | undefined {
-  return addon === undefined || addon.state === 'deprovisioned' ? undefined : addon;
 }
 
 /** Of secrets, without that the time it takes tells anything. */

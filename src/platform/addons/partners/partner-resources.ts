@@ -358,7 +358,10 @@ export class PartnerResources implements Provisioner {
         this.#planAgreed(resource, addon, plan, endpoint, answer.body);
         return;
       case 'refused': {
-        store.partners.saveResource({ ...fresh(resource), wantedPlan: null });
+        // An earlier request may have come to something all the same: back to the old plan. A partner that refuses that
+        // as well has had its say.
+        const isInDoubt = resource.attempts > 1 && plan !== addon.plan;
+        store.partners.saveResource({ ...fresh(resource), wantedPlan: isInDoubt ? addon.plan : null });
         const reason = answer.message ?? `The provider refused with status ${answer.status}.`;
         this.#settlePlan(id, invalidParams(reason));
         return;
