@@ -19,6 +19,7 @@ import { CommandError, printLines, printTable, readStandardInput, warn, writeOut
 import { idle, sleepSettings, wake, type SleepOptions } from './cli/sleep';
 import { deletedAddOns, describeAddOns, undeleteAddOn } from './cli/addons';
 import { registeredServices, registerService, unregisterService, type RegisterOptions } from './cli/partners';
+import { addJob, listJobs, removeJob, runJob } from './cli/scheduler';
 import { describeApp, describeApps } from './cli/status';
 import { ConfigError, describeSettings, loadConfig, processEnvironment, type Config } from './daemon/config';
 import { findInstance, type Instance } from './daemon/instance';
@@ -145,6 +146,34 @@ function buildProgram(): Command {
     .action(async (service: string, { force }: { force?: boolean }) =>
       printLines(...(await unregisterService((await daemon()).api, service, force === true))),
     );
+
+  program
+    .command('scheduler <app>')
+    .description('jobs of the add-on scheduler: when they are due, and how they ran')
+    .action(async (app: string) => printTable(await listJobs((await daemon()).api, app)));
+
+  program
+    .command('scheduler:add <app> <command...>')
+    .usage('[options] <app> -- <command...>')
+    .description('run a command in a one-off dyno again and again')
+    .requiredOption(
+      '--at <frequency>',
+      '"every 10 minutes", "every hour at :20", "every day at 08:30 UTC", "cron 0 9 * * mon-fri"',
+    )
+    .option('-s, --size <size>', 'of the dyno; default: as of web')
+    .action(async (app: string, command: string[], options: { at: string; size?: string }) =>
+      printLines(await addJob((await daemon()).api, app, { command, ...options })),
+    );
+
+  program
+    .command('scheduler:remove <app> <job>')
+    .description('remove a job; what runs of it goes on')
+    .action(async (app: string, job: string) => printLines(await removeJob((await daemon()).api, app, job)));
+
+  program
+    .command('scheduler:run <app> <job>')
+    .description('run a job now, whenever it is due')
+    .action(async (app: string, job: string) => printLines(await runJob((await daemon()).api, app, job)));
 
   program
     .command('doctor')

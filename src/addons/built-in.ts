@@ -1,6 +1,7 @@
 import { postgres } from './postgres';
 import type { AddOnProvider } from './provider';
 import { redis } from './redis';
+import { scheduler } from './scheduler';
 
 /** The services that come with dynodock: one file each. */
-export const BUILT_IN_PROVIDERS: readonly AddOnProvider[] = [postgres, redis];
+export const BUILT_IN_PROVIDERS: readonly AddOnProvider[] = [postgres, redis, scheduler];

@@ -83,6 +83,15 @@ export interface OptionFacts {
   help: string;
   /** Throws an Error with the reason for a value that does not fit. */
   check?: (value: string) => void;
+  /**
+   * The value is an add-on of the same service, by its name, URL or attachment. What the add-on keeps of it is its id. The
+   * options in `inherits` are those of that add-on, unless they are given.
+   */
+  refersTo?: { kind: 'add-on'; inherits: readonly string[] };
+  /** Of which plans it is an option; what it throws for others is an Error with the reason. */
+  checkPlan?: (plan: AddOnPlan) => void;
+  /** Heroku has it, and it is not supported here: why. */
+  refused?: string;
 }
 
 export interface NewConfigInput {
@@ -133,6 +142,11 @@ export interface ContainerProvider extends ProviderFacts {
   /** Which image an add-on with these options runs on. */
   image: (options: AddOnOptions) => BackendImage;
   backend: (input: BackendInput) => BackendSpec;
+  /**
+   * Its server listens where `BackendInput.listen` says and nowhere else, and lets no client of its own change that or
+   * make it connect to somewhere. Then it may run in the host's network, where no proxy stands before it (ADR 39).
+   */
+  listensAsTold?: true;
   commands?: ProviderCommands;
 }
 
@@ -145,6 +159,14 @@ export type BackendImage = { kind: 'recipe'; name: string } | { kind: 'registry'
 export interface BackendInput {
   addon: AddOn;
   plan: AddOnPlan;
+  /** Only for providers that listen as told. Absent: on all addresses of its container, on the ports that it names. */
+  listen?: ListenAddress;
+}
+
+/** On the host: one address, and one port for each of the backend's ports, in their order. */
+export interface ListenAddress {
+  address: string;
+  ports: readonly number[];
 }
 
 /** One container. Nothing secret may stand in `command`, `env` or the argument lists: secrets go into files. */

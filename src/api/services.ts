@@ -21,6 +21,7 @@ import type { Partners } from '../platform/addons/partners/partners';
 import type { Postgres } from '../platform/postgres/postgres';
 import type { Reclaim } from '../platform/reclaim/reclaim';
 import type { Releases } from '../platform/releases/releases';
+import type { ScheduledJobs } from '../platform/scheduler/scheduled-jobs';
 import type { Sleep } from '../platform/sleep/sleep';
 import type { Slugs } from '../platform/slugs/slugs';
 import type { Sources } from '../platform/sources/sources';
@@ -51,6 +52,7 @@ export interface ApiServices {
   redis: Redis;
   reclaim: Pick<Reclaim, 'plan' | 'run'>;
   releases: Releases;
+  scheduledJobs: ScheduledJobs;
   sleep: Sleep;
   slugs: Slugs;
   sources: Sources;

@@ -20,7 +20,7 @@ import { Repositories } from '../git/repositories';
 import { systemClock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import { Signal } from '../lib/signal';
-import { isFree } from '../lib/port-holder';
+import { isFree, isFreeOn } from '../lib/port-holder';
 import { Logplex } from '../logplex/logplex';
 import { AccountService } from '../platform/account/account';
 import { AddOns } from '../platform/addons/addons';
@@ -50,6 +50,7 @@ import { Postgres } from '../platform/postgres/postgres';
 import { ReleasePhase } from '../platform/releases/release-phase';
 import { Reclaim } from '../platform/reclaim/reclaim';
 import { Releases } from '../platform/releases/releases';
+import { ScheduledJobs } from '../platform/scheduler/scheduled-jobs';
 import { Sleep } from '../platform/sleep/sleep';
 import { Slugs } from '../platform/slugs/slugs';
 import { Sources } from '../platform/sources/sources';
@@ -182,7 +183,7 @@ export class Daemon {
     const network = await ensureNetwork(engine, installationId);
     const addonHost = await findAddOnHost(engine, {
       network,
-      reachability: info.reachability,
+      info,
       setting: config.addonHost,
     });
     const authority = await LocalAuthority.open(paths.tls, clock.now());
@@ -240,6 +241,7 @@ export class Daemon {
       oneOffEnded: (dyno, end) => {
         releasePhase.dynoEnded(dyno, end);
         appSetups.dynoEnded(dyno, end);
+        scheduledJobs.dynoEnded(dyno, end);
       },
       oneOffPrinted: (dyno, line) => {
         appSetups.printed(dyno, line);
@@ -264,11 +266,14 @@ export class Daemon {
       installationId,
       network,
       publishOn: addonHost.publishOn,
+      hostNetwork: addonHost.hostNetwork,
+      isPortFree: isFreeOn,
       ports: config.addonPorts,
       random: Math.random,
       issueCertificate: () => issueAddOnCertificate(authority, addonHost, clock.now()),
-      onReady: (id) => addons.provisioning.complete(id),
+      onReady: (id) => postgres.forks.ready(id),
       onFailed: (id, reason) => addons.provisioning.fail(id, reason),
+      onProgress: (id, line) => addons.provisioning.progress(id, line),
       concurrency: RECONCILED_AT_ONCE,
     });
     const context: PlatformContext = {
@@ -337,6 +342,13 @@ export class Daemon {
       provisioners: { partner: partners.resources },
     });
     const blobUrls = new BlobUrls(store.settings, clock);
+    const postgres: Postgres = new Postgres(context, {
+      addons,
+      secret: randomSecret,
+      backups: { directory: paths.backups, minFreeBytes: config.minFreeDiskBytes },
+      urls: blobUrls,
+      logger: logger.child({ component: 'postgres' }),
+    });
     const blobLimits = { maxBytes: MAX_BLOB_BYTES, minFreeBytes: config.minFreeDiskBytes };
     const sources = new Sources(context, { directory: paths.sources, urls: blobUrls, limits: blobLimits });
     const slugs = new Slugs(context, {
@@ -396,6 +408,10 @@ export class Daemon {
     const formation = new FormationService(context);
     const attachments = new Attachments(clock);
     const oneOffs = new OneOffService(context, attachments);
+    const scheduledJobs: ScheduledJobs = new ScheduledJobs(context, {
+      oneOffs,
+      logger: logger.child({ component: 'scheduled-jobs' }),
+    });
     const appSetups: AppSetups = new AppSetups(context, {
       apps: {
         create: (actor, input) => apps.create(actor, input),
@@ -467,10 +483,11 @@ export class Daemon {
         oneOffs,
         pageSessions: new PageSessions(store.settings, clock),
         partners,
-        postgres: new Postgres(context, { addons, secret: randomSecret }),
+        postgres,
         reclaim,
         redis: new Redis(context, { addons, secret: randomSecret }),
         releases,
+        scheduledJobs,
         sleep,
         slugs,
         sources,
@@ -495,6 +512,7 @@ export class Daemon {
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
         { name: 'add-ons', cron: '45 * * * * *', run: () => backends.resync() },
         { name: 'manifests of partners', cron: '*/5 * * * * *', run: () => partners.services.readFiles() },
+        { name: 'scheduled jobs', cron: '0 * * * * *', run: () => scheduledJobs.runDue() },
         { name: 'metrics of add-ons', cron: '5 * * * * *', run: () => metricsLog.write() },
         {
           // A new table asks for certificates in place of those that end soon.
@@ -505,6 +523,7 @@ export class Daemon {
             routes.changed();
           },
         },
+        { name: 'backups of databases', cron: '20 * * * * *', run: () => postgres.runScheduled() },
         { name: 'dyno hours', cron: '*/10 * * * * *', run: () => dynoHours.look() },
         { name: 'reclaim', cron: '0 17 * * * *', run: () => reclaim.runScheduled() },
         { name: 'leftover builds', cron: '*/5 * * * * *', run: () => builder.removeLeftovers() },
@@ -537,9 +556,14 @@ export class Daemon {
       // Ends after the dyno manager, which tells it what release commands print.
       { name: 'release phase', start: () => releasePhase.start(), stop: () => releasePhase.stop() },
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
+      // Before databases are looked at: what is on record as running then was cut off.
+      { name: 'transfers of databases', start: () => postgres.start() },
       { name: 'add-on backends', start: () => backends.start(), stop: () => backends.stop() },
       { name: 'services of partners', start: () => partners.services.start() },
       { name: 'add-ons', start: () => addons.start() },
+      // Before anybody can bring a destroyed one back: what it missed is not to be made up for.
+      { name: 'scheduled jobs', start: () => scheduledJobs.runDue() },
+      { name: 'running transfers of databases', stop: () => postgres.stop() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
       // After the API, which partners call back, and stopped before it, since requests wait for them.
       { name: 'partners', start: () => partners.resources.start(), stop: () => partners.resources.stop() },

@@ -12,7 +12,7 @@ import {
 import { ADDON_LABEL, ADDON_SPEC_LABEL, ownedLabels } from '../engine/labels';
 import { sleep } from '../lib/clock';
 import { SingleFlight } from '../lib/single-flight';
-import type { AddOnManager } from './addon-manager';
+import type { AddOnManager, Delay } from './addon-manager';
 import { nextAddOnDeadline, planAddOn, type AddOnPlanInput, type ObservedBackend } from './addon-plan';
 import { AddOnSteps, execOptions, type AddOnStepsOptions } from './addon-steps';
 
@@ -74,6 +74,10 @@ export class AddOnBackends implements AddOnManager {
 
   isServing(id: AddOnId): boolean {
     return this.#steps.serving(id) !== null;
+  }
+
+  delayOf(addon: AddOn): Promise<Delay | null> {
+    return this.#steps.delayOf(addon);
   }
 
   async exec(
@@ -214,6 +218,7 @@ export class AddOnBackends implements AddOnManager {
       wanted: addon === undefined ? null : this.#wanted(addon),
       containers,
       serving: this.#steps.serving(id),
+      told: this.#steps.told(id),
       now: clock.now(),
     };
   }

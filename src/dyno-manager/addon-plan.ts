@@ -11,8 +11,9 @@ import type { ContainerId, ContainerInfo } from '../engine/engine';
  * - created, or ended and counted: **start**. Ended and not counted yet: **count** says when the next start may be.
  * - paused, by whomever: **resume**.
  * - running, not known to serve: **probe** asks it, and sets it up once it answers.
- * - running and serving: one that is `provisioning` is **ready**, told once.
- * - `provisioning` for too long, or after too many ends: **fail** gives up.
+ * - running and serving: one that is `provisioning` is **ready**, told once for each time that it came to serve. What
+ *   else it needs before it is provisioned (a fork is filled) may take its time.
+ * - `provisioning` for too long without serving, or after too many ends: **fail** gives up.
  *
  * Deprovisioned:
  * - any container: **remove** shuts it down first.
@@ -57,6 +58,8 @@ export interface AddOnPlanInput {
   containers: readonly ObservedBackend[];
   /** The container that was seen to serve since it was started. */
   serving: ContainerId | null;
+  /** Was it told that this container serves? */
+  told: boolean;
   now: Date;
 }
 
@@ -111,14 +114,15 @@ export function nextAddOnDeadline({ addon, containers, now }: AddOnPlanInput): D
   return candidates.length === 0 ? null : new Date(Math.min(...candidates.map((at) => at.getTime())));
 }
 
-function planWanted(addon: AddOn, { wanted, containers, serving, now }: AddOnPlanInput): AddOnStep[] {
+function planWanted(addon: AddOn, { wanted, containers, serving, told, now }: AddOnPlanInput): AddOnStep[] {
   // Without its provider it is left as it is, running or not: nobody could say how to make it.
   if (wanted === null) return [];
   if (addon.state === 'provisioning') {
     if (addon.backend.failures >= MAX_FAILURES_AT_FIRST) {
       return [{ kind: 'fail', reason: addon.backend.problem ?? 'it did not start' }];
     }
-    if (provisionDeadline(addon) <= now) return [{ kind: 'fail', reason: 'it took too long to start' }];
+    if (serving === null && provisionDeadline(addon) <= now)
+      return [{ kind: 'fail', reason: 'it took too long to start' }];
   }
   const stale = containers.filter(({ spec }) => spec !== wanted);
   if (stale.length > 0) {
@@ -137,7 +141,7 @@ function planWanted(addon: AddOn, { wanted, containers, serving, now }: AddOnPla
       return [{ kind: 'resume', containerId: container.id }];
     case 'running':
       if (serving !== container.id) return [{ kind: 'probe', containerId: container.id }];
-      return addon.state === 'provisioning' ? [{ kind: 'ready' }] : [];
+      return addon.state === 'provisioning' && !told ? [{ kind: 'ready' }] : [];
   }
 }
 

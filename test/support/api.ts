@@ -50,6 +50,7 @@ import { ReleasePhase } from '../../src/platform/releases/release-phase';
 import { Redis } from '../../src/platform/redis/redis';
 import { Postgres } from '../../src/platform/postgres/postgres';
 import { Releases } from '../../src/platform/releases/releases';
+import { ScheduledJobs } from '../../src/platform/scheduler/scheduled-jobs';
 import { Sleep } from '../../src/platform/sleep/sleep';
 import { Slugs, type SlugsOptions } from '../../src/platform/slugs/slugs';
 import { Sources } from '../../src/platform/sources/sources';
@@ -83,6 +84,8 @@ export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   slugImages?: SlugsOptions['images'];
   /** Of uploads. Default 1 MiB. */
   maxBlobBytes?: number;
+  /** What backups have to leave on the disk. Default 0. */
+  minFreeBackupBytes?: number;
 };
 
 export interface LoggedMessage {
@@ -178,6 +181,7 @@ export class TestApi {
       store: this.store,
       clock,
       addons: () => this.services.addons,
+      onReady: (id) => this.services.postgres.forks.ready(id),
       ...(more.addonProviders === undefined ? {} : { providers: more.addonProviders }),
     });
     this.partners = new Partners(context, {
@@ -209,6 +213,16 @@ export class TestApi {
       limits,
       images: more.slugImages ?? { adopt: noImage, copy: noImage, archivePath: () => '/nonexistent' },
       releases,
+    });
+    const postgres = new Postgres(context, {
+      addons,
+      secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
+      backups: {
+        directory: path.join(this.outputDir, 'backups'),
+        minFreeBytes: more.minFreeBackupBytes ?? 0,
+      },
+      urls: blobUrls,
+      logger: this.#logger(),
     });
     const sniEndpoints = new SniEndpoints(context);
     const formation = new FormationService(context);
@@ -275,10 +289,7 @@ export class TestApi {
       oneOffs,
       pageSessions: new PageSessions(this.store.settings, clock),
       partners: this.partners,
-      postgres: new Postgres(context, {
-        addons,
-        secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
-      }),
+      postgres,
       redis: new Redis(context, {
         addons,
         secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
@@ -288,6 +299,7 @@ export class TestApi {
         run: () => Promise.reject(new Error('there is no disk here')),
       },
       releases,
+      scheduledJobs: new ScheduledJobs(context, { oneOffs, logger: this.#logger() }),
       sleep: new Sleep(context, {
         policy: SLEEP,
         router: { park: async () => null, stayAwake: () => undefined },
@@ -337,6 +349,7 @@ export class TestApi {
     certificates ??= makeCertificates();
     const api = new TestApi(await certificates, more.clock ?? systemClock, more);
     try {
+      await api.services.postgres.start();
       await api.addons.start();
       await api.partners.services.start();
       api.partners.resources.start();
@@ -350,6 +363,7 @@ export class TestApi {
 
   async stop(): Promise<void> {
     await this.server.stop();
+    await this.services.postgres.stop();
     await this.appSetups.stop();
     await this.partners.resources.stop();
     await this.addons.backends.stop();

@@ -15,7 +15,7 @@ import type { App } from '../../domain/app';
 import { parseAttachmentName } from '../../domain/attachment';
 import { invalidParams, notSupported } from '../../domain/errors';
 import { isUuid, type AddOnId } from '../../domain/ids';
-import type { AddOnManager } from '../../dyno-manager/addon-manager';
+import type { AddOnManager, Delay } from '../../dyno-manager/addon-manager';
 import type { AttachedCommand, ExecResult } from '../../engine/engine';
 import { sleep } from '../../lib/clock';
 import type { Logger } from '../../lib/logger';
@@ -58,6 +58,8 @@ export interface AddOnChanges {
 }
 
 const PATIENCE_MS = 8_000;
+/** Where it is known to take much longer; what fails, often fails at once. */
+const SHORT_PATIENCE_MS = 2_000;
 
 /** Backing services of apps (Dev Center "Managing Add-ons"). */
 export class AddOns {
@@ -187,8 +189,9 @@ export class AddOns {
   async create(actor: Actor, app: App, input: NewAddOn): Promise<AddOn> {
     const { store, clock, newId } = this.#context;
     const { provider, plan } = this.catalogue.offer(input.plan);
-    const options = input.options ?? {};
-    this.catalogue.checkOptions(provider, options);
+    const asked = input.options ?? {};
+    this.catalogue.checkOptions(provider, plan, asked);
+    const options = this.#resolveOptions(app, provider, asked);
     if (input.name != null) assertAddOnName(input.name);
     const attachAs = input.attachment == null ? null : parseAttachmentName(input.attachment);
     const addon = store.transaction(() => {
@@ -229,12 +232,7 @@ export class AddOns {
       });
       return named;
     });
-    return this.provisioning.run(
-      actor,
-      addon,
-      (row) => this.#provisioner(provider).provision(row),
-      this.#options.patienceMs ?? PATIENCE_MS,
-    );
+    return this.#provision(actor, addon, provider);
   }
 
   /** The same, but answers when it is usable. Throws service_unavailable if it is not to be had, or when `signal` aborts. */
@@ -325,15 +323,11 @@ export class AddOns {
       };
       store.addons.update(revived);
       store.addons.setBackend(found.id, { ...NO_BACKEND, port: found.backend.port });
+      store.transfers.move(found.id, app.id);
       record(this.#context, app.id, actor, 'addon.undelete', { addon: revived.name });
       return this.#attachFirst(app, revived, provider, null, null);
     });
-    return this.provisioning.run(
-      actor,
-      addon,
-      (row) => this.#provisioner(provider).provision(row),
-      this.#options.patienceMs ?? PATIENCE_MS,
-    );
+    return this.#provision(actor, addon, provider);
   }
 
   /**
@@ -430,6 +424,43 @@ export class AddOns {
 
   restart(addon: AddOn): Promise<void> {
     return this.#options.manager.restart(addon.id);
+  }
+
+  /** Options that name an add-on get its id, and what the new one has from it. */
+  #resolveOptions(app: App, provider: AddOnProvider, asked: AddOnOptions): AddOnOptions {
+    let options = asked;
+    for (const [name, value] of Object.entries(asked)) {
+      const refersTo = provider.options[name]?.refersTo;
+      if (refersTo === undefined) continue;
+      const other = this.#referred(app, provider, value);
+      const inherited = refersTo.inherits.flatMap((each) => {
+        const of = other.options[each];
+        return of === undefined ? [] : [[each, of] as const];
+      });
+      options = { ...Object.fromEntries(inherited), ...options, [name]: other.id };
+    }
+    return options;
+  }
+
+  /** `DATABASE`, `HEROKU_POSTGRESQL_PINK_URL`, `other-app::DATABASE`, the name or id of an add-on, or its connection URL. */
+  #referred(app: App, { service }: AddOnProvider, value: string): AddOn {
+    const { store } = this.#context;
+    const [, appName, name = value] = /^([^:]+)::(.+)$/.exec(value) ?? [];
+    const owner = appName === undefined ? app : (store.apps.findByName(appName) ?? app);
+    const wanted = name.toUpperCase().replace(/_URL$/, '');
+    const candidates = this.all().filter(
+      (addon) => addon.service === service && addon.state === 'provisioned',
+    );
+    const attached = store.attachments.of(owner.id).find((each) => each.name === wanted)?.addonId;
+    const found = candidates.find(
+      (addon) =>
+        addon.id === attached ||
+        addon.id === value ||
+        addon.name === value ||
+        this.attachments.namespaceConfig(addon, null).some((each) => each.value === value),
+    );
+    if (found === undefined) throw addonNotFound();
+    return found;
   }
 
   async #changePlan(actor: Actor, app: App, addon: AddOn, asked: string): Promise<AddOn> {
@@ -573,6 +604,24 @@ export class AddOns {
     return addon;
   }
 
+  /** If it is going to take longer, the answer says why, and does not wait for it. */
+  async #provision(actor: Actor, addon: AddOn, provider: AddOnProvider): Promise<AddOn> {
+    const { patienceMs = PATIENCE_MS, manager } = this.#options;
+    const { clock } = this.#context;
+    const known: { delay: Delay | null } = { delay: null };
+    const patience = async (signal: AbortSignal): Promise<void> => {
+      const enough = sleep(clock, patienceMs, signal);
+      if (provider.kind === 'container') {
+        known.delay = await Promise.race([manager.delayOf(addon), enough.then(() => null)]);
+      }
+      await (known.delay === null ? enough : sleep(clock, Math.min(patienceMs, SHORT_PATIENCE_MS), signal));
+    };
+    const provision = (row: AddOn): Promise<void> | void => this.#provisioner(provider).provision(row);
+    const answer = await this.provisioning.run(actor, addon, provision, patience);
+    if (known.delay === null || answer.state !== 'provisioning') return answer;
+    return { ...answer, provisionMessage: describeDelay(known.delay, provider, answer) };
+  }
+
   #provisioner({ kind, humanName }: AddOnProvider): Provisioner {
     const provisioner = this.#provisioners[kind];
     if (provisioner === undefined)
@@ -585,5 +634,14 @@ export class AddOns {
       const name = generateAddOnName(namePrefix, this.#context.random);
       if (this.#context.store.addons.findByName(name) === undefined) return name;
     }
+  }
+}
+
+function describeDelay(delay: Delay, { humanName }: AddOnProvider, { appName }: AddOn): string {
+  switch (delay) {
+    case 'no-image':
+      return `The image of ${humanName} is being made, which takes about a minute. Follow it: heroku logs --tail --app ${appName}`;
+    case 'no-engine':
+      return 'The container engine does not answer just now. The add-on is made once it does.';
   }
 }

@@ -142,7 +142,9 @@ export class AddOnAttachments {
     const addon = this.addonOf(attachment);
     const app = store.apps.get(attachment.appId);
     if (app === undefined) throw attachmentNotFound();
-    if (this.#isLast(attachment)) throw invalidParams('Cannot destroy last attachment to billing app');
+    if (this.#isLast(attachment)) {
+      throw invalidParams(`Cannot destroy last attachment to billing app for resource ${addon.name}`);
+    }
     store.transaction(() => {
       this.#delete(actor, attachment, addon);
       this.#releases.create(actor, app, { description: describeDetach(attachment.name, addon) });

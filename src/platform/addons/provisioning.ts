@@ -3,7 +3,6 @@ import { addonReference, type AddOn } from '../../domain/addon';
 import type { App } from '../../domain/app';
 import { PlatformError } from '../../domain/errors';
 import type { AccountId, AddOnId, AppId } from '../../domain/ids';
-import { sleep } from '../../lib/clock';
 import { deferred, type Deferred } from '../../lib/deferred';
 import type { Logger } from '../../lib/logger';
 import { Signal } from '../../lib/signal';
@@ -58,29 +57,29 @@ export class Provisioning {
   }
 
   /**
-   * Begins it, and waits for a while: answers the add-on as it is then. Throws service_unavailable if it fails
-   * meanwhile.
+   * Begins it, and waits until `patience` resolves: answers the add-on as it is then. Throws service_unavailable if it
+   * fails meanwhile.
    */
   async run(
     actor: Actor,
     addon: AddOn,
     provision: (addon: AddOn) => Promise<void> | void,
-    patienceMs: number,
+    patience: (signal: AbortSignal) => Promise<void>,
   ): Promise<AddOn> {
-    const { store, clock } = this.#context;
+    const { store } = this.#context;
     const outcome: Deferred<void> = deferred();
     this.#waiting.set(addon.id, { actor, outcome });
-    const patience = new AbortController();
+    const over = new AbortController();
     try {
       await Promise.race([
         (async () => {
           await provision(addon);
           await outcome.promise;
         })(),
-        sleep(clock, patienceMs, patience.signal),
+        patience(over.signal),
       ]);
     } finally {
-      patience.abort();
+      over.abort();
       this.#waiting.delete(addon.id);
     }
     const after = store.addons.get(addon.id);
@@ -159,6 +158,13 @@ export class Provisioning {
     if (!done) return;
     waiting?.outcome.resolve();
     this.#ended.emit(id);
+  }
+
+  /** What it is waiting for, for those who read the logs of its app. */
+  progress(id: AddOnId, line: string): void {
+    const addon = this.#context.store.addons.get(id);
+    if (addon === undefined) return;
+    this.#context.logplex.api(addon.appId, `${addonReference(addon)}: ${line}`);
   }
 
   /** It takes its time: whoever asked for it is answered with `provisioning` at once. */

@@ -55,7 +55,15 @@ function aContainer(more: Partial<ObservedBackend> = {}): ObservedBackend {
 }
 
 function plan(more: Partial<AddOnPlanInput>): AddOnStep[] {
-  return planAddOn({ addon: anAddOn(), wanted: 'spec', containers: [], serving: null, now: NOW, ...more });
+  return planAddOn({
+    addon: anAddOn(),
+    wanted: 'spec',
+    containers: [],
+    serving: null,
+    told: false,
+    now: NOW,
+    ...more,
+  });
 }
 const kinds = (more: Partial<AddOnPlanInput>): string[] => plan(more).map(({ kind }) => kind);
 
@@ -68,6 +76,10 @@ describe('an add-on that is wanted', () => {
     expect(kinds({ containers: [aContainer()], serving: c })).toEqual([]);
     const addon = anAddOn({ state: 'provisioning', provisionedAt: null });
     expect(kinds({ addon, containers: [aContainer()], serving: c })).toEqual(['ready']);
+    // It is being filled.
+    expect(kinds({ addon, containers: [aContainer()], serving: c, told: true })).toEqual([]);
+    const later = new Date(NOW.getTime() + 2 * PROVISION_TIMEOUT_MS);
+    expect(kinds({ addon, containers: [aContainer()], serving: c, told: true, now: later })).toEqual([]);
   });
 
   test('is started again after an end, once that is counted and its time has come', () => {
@@ -79,7 +91,14 @@ describe('an add-on that is wanted', () => {
     const later = new Date(NOW.getTime() + 1000);
     expect(kinds({ addon: counted(later), containers: [ended] })).toEqual([]);
     expect(kinds({ addon: counted(later) })).toEqual([]);
-    const input = { addon: counted(later), wanted: 'spec', containers: [ended], serving: null, now: NOW };
+    const input = {
+      addon: counted(later),
+      wanted: 'spec',
+      containers: [ended],
+      serving: null,
+      told: false,
+      now: NOW,
+    };
     expect(nextAddOnDeadline(input)).toEqual(later);
   });
 
@@ -129,7 +148,7 @@ describe('an add-on that was destroyed', () => {
       { kind: 'remove', containerId: 'c1', running: true },
     ]);
     expect(kinds({ addon })).toEqual([]);
-    const input = { addon, wanted: 'spec', containers: [], serving: null, now: NOW };
+    const input = { addon, wanted: 'spec', containers: [], serving: null, told: false, now: NOW };
     expect(nextAddOnDeadline(input)).toEqual(purgeAt(addon));
     const old = { ...addon, deprovisionedAt: ago(UNDELETE_MS) };
     expect(kinds({ addon: old })).toEqual(['purge']);
@@ -178,6 +197,7 @@ describe('whatever there is', () => {
     wanted: fc.option(fc.constantFrom('spec', 'new')),
     containers: fc.uniqueArray(containerArb, { selector: ({ id }) => id, maxLength: 3 }),
     serving: fc.option(fc.constantFrom('c1', 'c2').map((id) => id as ContainerId)),
+    told: fc.boolean(),
   });
 
   test('a container is created only where there is none, so that no two have one volume', () => {
