@@ -27,6 +27,7 @@ import { databaseRoutes } from './routes/data/databases';
 import { diagnosisRoutes } from './routes/data/diagnoses';
 import { transferRoutes } from './routes/data/transfers';
 import { unsupportedDataRoutes } from './routes/data/unsupported-data';
+import { wakingRoutes } from './routes/data/waking';
 import { domainRoutes } from './routes/domains';
 import { dynoSizeRoutes } from './routes/dyno-sizes';
 import { dynoRoutes } from './routes/dynos';
@@ -107,6 +108,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(buildpackInstallationRoutes(services, bundledBuildpacks));
   app.use(collaboratorRoutes(services));
   app.use(configVarRoutes(services));
+  app.use(wakingRoutes(services));
   app.use(databaseCredentialRoutes(services));
   app.use(databaseSettingRoutes(services));
   app.use(databaseRoutes(services));

@@ -251,6 +251,10 @@ export class Daemon {
       readySandboxes: config.readySandboxes,
       cycleMs: config.cycleMs,
       sleep: config.sleep,
+      addons: {
+        missing: (appId) => backends.missing(appId),
+        need: (appId) => backends.need(appId),
+      },
       sandboxImage: stackImages['heroku-24'].run,
       restoreImage: (slug) => builder.slugImages.restore(slug),
       ...trust,
@@ -274,8 +278,14 @@ export class Daemon {
       onReady: (id) => postgres.forks.ready(id),
       onFailed: (id, reason) => addons.provisioning.fail(id, reason),
       onProgress: (id, line) => addons.provisioning.progress(id, line),
+      sleep: config.addonSleep,
+      onServing: (id) => {
+        // Their dynos may wait for it.
+        for (const { appId } of store.attachments.ofAddOn(id)) reconciler.kick(appId);
+      },
       concurrency: RECONCILED_AT_ONCE,
     });
+    changes.subscribe((appId) => backends.appChanged(appId));
     const context: PlatformContext = {
       store,
       clock,

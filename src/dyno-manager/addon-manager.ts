@@ -16,6 +16,13 @@ export interface AddOnManager {
   delayOf(addon: AddOn): Promise<Delay | null>;
   /** Is its container up, and does it answer? */
   isServing(id: AddOnId): boolean;
+  /** Is it shut down or paused because all its apps are asleep? */
+  isAsleep(id: AddOnId): boolean;
+  /**
+   * Somebody asks for it by hand: it wakes, and stays awake for a while. Resolves when it serves, or after `timeoutMs`
+   * all the same; at once where add-ons do not sleep.
+   */
+  awaken(id: AddOnId, options: { timeoutMs: number }): Promise<void>;
   /**
    * Runs a command inside the backend and collects what it prints (1 MiB of each stream at most). service_unavailable
    * while it does not run.

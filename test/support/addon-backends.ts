@@ -2,6 +2,7 @@ import { ProviderRegistry } from '../../src/addons/registry';
 import { BUILT_IN_PROVIDERS } from '../../src/addons/built-in';
 import type { AddOnProvider } from '../../src/addons/provider';
 import { AddOnBackends } from '../../src/dyno-manager/addon-backends';
+import type { AddOnSleepPolicy } from '../../src/domain/addon-sleep';
 import type { AddOnId } from '../../src/domain/ids';
 import type { Clock } from '../../src/lib/clock';
 import { silentLogger } from '../../src/lib/logger';
@@ -28,6 +29,9 @@ export interface TestBackendsOptions {
   hostNetwork?: boolean;
   /** One that was used before. */
   engine?: FakeEngine;
+  onServing?: (id: AddOnId) => void;
+  /** Default: add-ons never sleep. */
+  sleep?: AddOnSleepPolicy;
 }
 
 /** The add-ons' reconciler on an engine in memory; images come out of nothing. */
@@ -78,6 +82,8 @@ export class TestBackends {
       onReady: options.onReady ?? ((id) => addons().provisioning.complete(id)),
       onFailed: (id, reason) => addons().provisioning.fail(id, reason),
       onProgress: (id, line) => addons().provisioning.progress?.(id, line),
+      sleep: options.sleep ?? { depth: 'off', lingerMs: 0 },
+      onServing: options.onServing ?? (() => undefined),
       concurrency: 4,
     });
   }

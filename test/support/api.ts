@@ -9,6 +9,7 @@ import type { ApiServices } from '../../src/api/services';
 import { BuildFailure } from '../../src/build/build-failure';
 import { ensureApiCertificate, type ServerCertificate } from '../../src/daemon/api-certificate';
 import { LocalAuthority } from '../../src/daemon/local-authority';
+import type { AddOnSleepPolicy } from '../../src/domain/addon-sleep';
 import type { Account } from '../../src/domain/account';
 import type { App } from '../../src/domain/app';
 import type { Build } from '../../src/domain/build';
@@ -78,6 +79,8 @@ export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   partnerClient?: Pick<PartnerClient, 'ask'>;
   /** Between requests to partners that came to nothing. */
   partnerDelayMs?: (attempts: number) => number;
+  /** Default: add-ons never sleep. */
+  addonSleep?: AddOnSleepPolicy;
   /** Default: nothing can be built. */
   building?: Pick<BuildsOptions, 'builder' | 'sources'>;
   /** Default: no image can be made. */
@@ -183,6 +186,7 @@ export class TestApi {
       addons: () => this.services.addons,
       onReady: (id) => this.services.postgres.forks.ready(id),
       ...(more.addonProviders === undefined ? {} : { providers: more.addonProviders }),
+      ...(more.addonSleep === undefined ? {} : { sleep: more.addonSleep }),
     });
     this.partners = new Partners(context, {
       providers: this.addons.providers,
@@ -502,7 +506,10 @@ export class TestApi {
     const builds = new Builds(this.context, {
       ...(building ?? NOTHING_BUILDS),
       releases,
-      addons: { createUsable: (...args) => this.services.addons.createUsable(...args) },
+      addons: {
+        createUsable: (...args) => this.services.addons.createUsable(...args),
+        awakenOf: (app) => this.services.addons.awakenOf(app),
+      },
       outputDir: path.join(this.outputDir, 'builds'),
       webUrl: (app) => `http://${app.name}.localhost/`,
       outputUrl: (app, id) => `http://localhost/apps/${app.id}/builds/${id}`,

@@ -171,6 +171,7 @@ export function addonRoutes(
         app: addons.ownerOf(addon).name,
         state: addon.state,
         serving: addons.hasBackend(addon) ? addons.isServing(addon) : null,
+        asleep: addons.isAsleep(addon),
         problem: addons.problem(addon),
         attachments: addons.attachments.ofAddOn(addon).map(({ name }) => name),
       })),

@@ -60,6 +60,8 @@ export interface AddOnChanges {
 const PATIENCE_MS = 8_000;
 /** Where it is known to take much longer; what fails, often fails at once. */
 const SHORT_PATIENCE_MS = 2_000;
+/** Of who wakes a sleeping one; the CLI gives up on a request after 30 s. */
+const WAKE_PATIENCE_MS = 20_000;
 
 /** Backing services of apps (Dev Center "Managing Add-ons"). */
 export class AddOns {
@@ -404,11 +406,36 @@ export class AddOns {
     return partners.resource(addon.id)?.problem ?? addons.get(addon.id)?.backend.problem ?? null;
   }
 
-  exec(addon: AddOn, command: BackendCommand, options?: { timeoutMs?: number }): Promise<ExecResult> {
+  /** It sleeps since all its apps do. */
+  isAsleep(addon: AddOn): boolean {
+    return this.#options.manager.isAsleep(addon.id);
+  }
+
+  /**
+   * Somebody is about to use it: where add-ons sleep, it wakes and stays awake for a while. Resolves when it serves, or
+   * after some time all the same: whoever uses it finds out.
+   */
+  async awaken(addon: AddOn): Promise<void> {
+    if (addon.state !== 'provisioned' || !this.hasBackend(addon)) return;
+    await this.#options.manager.awaken(addon.id, { timeoutMs: WAKE_PATIENCE_MS });
+  }
+
+  /** The same with all that are attached to an app; undefined if it has none. */
+  awakenOf(app: App): Promise<void> | undefined {
+    const { store } = this.#context;
+    const ids = new Set(store.attachments.of(app.id).map(({ addonId }) => addonId));
+    const found = [...ids].flatMap((id) => store.addons.get(id) ?? []);
+    if (found.length === 0) return undefined;
+    return Promise.all(found.map((addon) => this.awaken(addon))).then(() => undefined);
+  }
+
+  async exec(addon: AddOn, command: BackendCommand, options?: { timeoutMs?: number }): Promise<ExecResult> {
+    if (!this.isServing(addon)) await this.awaken(addon);
     return this.#options.manager.exec(addon.id, command, options);
   }
 
-  execAttached(addon: AddOn, command: BackendCommand): Promise<AttachedCommand> {
+  async execAttached(addon: AddOn, command: BackendCommand): Promise<AttachedCommand> {
+    if (!this.isServing(addon)) await this.awaken(addon);
     return this.#options.manager.execAttached(addon.id, command);
   }
 
