@@ -18,6 +18,7 @@ import { answerCredentialRequest } from './cli/git-credentials';
 import { CommandError, printLines, printTable, readStandardInput, warn, writeOutput } from './cli/terminal';
 import { idle, sleepSettings, wake, type SleepOptions } from './cli/sleep';
 import { deletedAddOns, describeAddOns, undeleteAddOn } from './cli/addons';
+import { registeredServices, registerService, unregisterService, type RegisterOptions } from './cli/partners';
 import { addJob, listJobs, removeJob, runJob } from './cli/scheduler';
 import { describeApp, describeApps } from './cli/status';
 import { ConfigError, describeSettings, loadConfig, processEnvironment, type Config } from './daemon/config';
@@ -123,6 +124,28 @@ function buildProgram(): Command {
       if (name === undefined) printTable(await deletedAddOns(api));
       else printLines(...(await undeleteAddOn(api, name, options.app)));
     });
+
+  program
+    .command('addons:register <file>')
+    .description('add a service of the Add-on Partner API, by its addon-manifest.json')
+    .option('--production', 'call the production URLs of the manifest')
+    .option('--test', 'call the test URLs of the manifest (default, where there are any)')
+    .action(async (file: string, options: RegisterOptions) =>
+      printLines(...(await registerService((await daemon()).api, file, options))),
+    );
+
+  program
+    .command('addons:registered')
+    .description('list the services of the Add-on Partner API')
+    .action(async () => printTable(await registeredServices((await daemon()).api)));
+
+  program
+    .command('addons:unregister <service>')
+    .description('remove a service of the Add-on Partner API')
+    .option('--force', 'although the partner still has add-ons, or does not answer')
+    .action(async (service: string, { force }: { force?: boolean }) =>
+      printLines(...(await unregisterService((await daemon()).api, service, force === true))),
+    );
 
   program
     .command('scheduler <app>')

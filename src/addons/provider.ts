@@ -28,8 +28,10 @@ export interface ProviderFacts {
   sharable: boolean;
   /** npm package of its commands for the CLI. */
   cliPluginName: string | null;
-  /** What `addons:create … -- --name value` may say. Anything else is refused. */
+  /** What `addons:create … -- --name value` may say. Anything else is refused, unless `anyOption`. */
   options: Readonly<Record<string, OptionFacts>>;
+  /** Options are for somebody else to judge. */
+  anyOption?: boolean;
   /** Secrets and names of a new add-on. `secret(n)` answers n random characters out of a-z and 0-9. */
   newConfig: (input: NewConfigInput) => AddOnConfig;
   /**
@@ -42,6 +44,8 @@ export interface ProviderFacts {
    * (`attachmentName`), where the app does not have them already.
    */
   sharedVars?: (input: ConfigVarInput) => Readonly<Record<string, string>>;
+  /** Their names where they are known before their values are; absent: those of `configVars`. */
+  configVarSuffixes?: (addon: AddOn) => readonly string[];
   /** Shown by the CLI after creation. */
   provisionMessage?: (addon: AddOn) => string;
   /** What `addons:open` opens, where that is not a page of dynodock's, e.g. a partner's dashboard. */
@@ -53,6 +57,8 @@ export interface ProviderFacts {
 export type AddOnPage =
   /** The daemon draws it: one of `DRAWN_PAGES` in `api/pages/drawn-pages.ts`. */
   | { kind: 'drawn'; name: string }
+  /** The browser goes on to the partner's own page, signed on there. */
+  | { kind: 'sign-on' }
   /**
    * The add-on's own server serves it over HTTP, on the port with this index in `BackendSpec.ports`, as if from the root of
    * a host. `headers` are sent along with each request, e.g. an Authorization that the browser is not to know.
@@ -116,6 +122,24 @@ export interface BuiltinProvider extends ProviderFacts {
 
 export interface PartnerProvider extends ProviderFacts {
   kind: 'partner';
+  endpoint: PartnerEndpoint;
+}
+
+/** Where and how a partner is asked. */
+export interface PartnerEndpoint {
+  /** Of the Add-on Partner API. */
+  version: 1 | 3;
+  /** Without a slash at its end. */
+  baseUrl: string;
+  /** How users get to its pages; null: it has none. */
+  sso: { url: string; salt: string; method: 'get' | 'post' } | null;
+  password: string;
+  /** What all its config vars begin with: `MYADDON`. */
+  prefix: string;
+  /** The names that it may set; empty: all with its prefix. */
+  configVars: readonly string[];
+  /** `many_per_app`, `attachable`, `log_input` … */
+  requires: ReadonlySet<string>;
 }
 
 export interface ContainerProvider extends ProviderFacts {

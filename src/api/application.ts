@@ -33,8 +33,12 @@ import { dynoSizeRoutes } from './routes/dyno-sizes';
 import { dynoRoutes } from './routes/dynos';
 import { emptyCollectionRoutes } from './routes/empty-collections';
 import { formationRoutes } from './routes/formation';
+import { logInputRoutes } from './routes/log-input';
 import { logSessionRoutes, logStreamRoutes } from './routes/log-sessions';
+import { oauthTokenRoutes } from './routes/oauth-tokens';
 import { outputStreamRoutes } from './routes/output-streams';
+import { partnerApiRoutes } from './routes/partner-api';
+import { partnerServiceRoutes } from './routes/partner-services';
 import { reclaimRoutes } from './routes/reclaim';
 import { regionRoutes } from './routes/regions';
 import { releaseRoutes } from './routes/releases';
@@ -46,6 +50,7 @@ import { sniEndpointRoutes } from './routes/sni-endpoints';
 import { sourceRoutes } from './routes/sources';
 import { stackRoutes } from './routes/stacks';
 import { unsupportedRoutes } from './routes/unsupported';
+import { vendorAppRoutes } from './routes/vendor-apps';
 import type { ApiServices, BundledBuildpack } from './services';
 import { StreamKeys } from './stream-keys';
 
@@ -78,6 +83,11 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(schemaRoutes());
   app.use(buildpackRegistryRoutes(bundledBuildpacks));
 
+  app.use(oauthTokenRoutes(services, clock));
+  app.use(logInputRoutes(services));
+  app.use(vendorAppRoutes(services));
+  app.use(partnerApiRoutes(services));
+
   app.use(requireAccount(services.account));
   app.use(limitRate(limit));
   app.use(requireVersion3);
@@ -108,6 +118,7 @@ export function createApplication(options: ApplicationOptions): Express {
   app.use(dynoSizeRoutes(services));
   app.use(formationRoutes(services));
   app.use(logSessionRoutes(services));
+  app.use(partnerServiceRoutes(services));
   app.use(reclaimRoutes(services));
   app.use(redisRoutes(services));
   app.use(regionRoutes());

@@ -17,6 +17,7 @@ import type { OneOffService } from '../platform/dynos/one-offs';
 import type { FormationService } from '../platform/formation/formation';
 import type { LogSessions } from '../platform/log-sessions/log-sessions';
 import type { Redis } from '../platform/redis/redis';
+import type { Partners } from '../platform/addons/partners/partners';
 import type { Postgres } from '../platform/postgres/postgres';
 import type { Reclaim } from '../platform/reclaim/reclaim';
 import type { Releases } from '../platform/releases/releases';
@@ -46,6 +47,7 @@ export interface ApiServices {
   logSessions: LogSessions;
   oneOffs: OneOffService;
   pageSessions: PageSessions;
+  partners: Partners;
   postgres: Postgres;
   redis: Redis;
   reclaim: Pick<Reclaim, 'plan' | 'run'>;

@@ -26,6 +26,7 @@ import { AccountService } from '../platform/account/account';
 import { AddOns } from '../platform/addons/addons';
 import { AppFeatures } from '../platform/app-features/app-features';
 import { MetricsLog } from '../platform/addons/metrics-log';
+import { Partners } from '../platform/addons/partners/partners';
 import { PageSessions } from '../platform/addons/page-sessions';
 import { AppSetups } from '../platform/app-setups/app-setups';
 import { Apps } from '../platform/apps/apps';
@@ -334,6 +335,12 @@ export class Daemon {
       ...trust,
     });
     const releases = new Releases(context, releasePhase);
+    const partners: Partners = new Partners(context, {
+      providers,
+      addons: () => addons,
+      folder: paths.addons,
+      logger: logger.child({ component: 'partners' }),
+    });
     const addons: AddOns = new AddOns(context, {
       releases,
       providers,
@@ -342,6 +349,7 @@ export class Daemon {
       publishedOn: () => addonHost.publishOn,
       secret: randomSecret,
       logger: logger.child({ component: 'add-ons' }),
+      provisioners: { partner: partners.resources },
     });
     const blobUrls = new BlobUrls(store.settings, clock);
     const postgres: Postgres = new Postgres(context, {
@@ -484,6 +492,7 @@ export class Daemon {
         logSessions: new LogSessions(context),
         oneOffs,
         pageSessions: new PageSessions(store.settings, clock),
+        partners,
         postgres,
         reclaim,
         redis: new Redis(context, { addons, secret: randomSecret }),
@@ -512,6 +521,7 @@ export class Daemon {
       [
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
         { name: 'add-ons', cron: '45 * * * * *', run: () => backends.resync() },
+        { name: 'manifests of partners', cron: '*/5 * * * * *', run: () => partners.services.readFiles() },
         { name: 'scheduled jobs', cron: '0 * * * * *', run: () => scheduledJobs.runDue() },
         { name: 'metrics of add-ons', cron: '5 * * * * *', run: () => metricsLog.write() },
         {
@@ -559,11 +569,14 @@ export class Daemon {
       // Before databases are looked at: what is on record as running then was cut off.
       { name: 'transfers of databases', start: () => postgres.start() },
       { name: 'add-on backends', start: () => backends.start(), stop: () => backends.stop() },
+      { name: 'services of partners', start: () => partners.services.start() },
       { name: 'add-ons', start: () => addons.start() },
       // Before anybody can bring a destroyed one back: what it missed is not to be made up for.
       { name: 'scheduled jobs', start: () => scheduledJobs.runDue() },
       { name: 'running transfers of databases', stop: () => postgres.stop() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
+      // After the API, which partners call back, and stopped before it, since requests wait for them.
+      { name: 'partners', start: () => partners.resources.start(), stop: () => partners.resources.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },
       // Before the scheduler and the API, which would wait for the end of a whole run.
       { name: 'reclaim', stop: () => reclaim.stop() },

@@ -16,6 +16,8 @@ import { DynoHourStore } from './dyno-hours';
 import { EventStore } from './events';
 import { FormationStore } from './formations';
 import { migrate } from './migrate';
+import { PartnerTokenStore } from './partner-tokens';
+import { PartnerStore } from './partners';
 import { ReleaseStore } from './releases';
 import { ScheduledJobStore } from './scheduled-jobs';
 import { SettingsStore } from './settings';
@@ -48,6 +50,8 @@ export class Store {
   readonly dynoHours: DynoHourStore;
   readonly addons: AddOnStore;
   readonly attachments: AttachmentStore;
+  readonly partners: PartnerStore;
+  readonly partnerTokens: PartnerTokenStore;
   readonly scheduledJobs: ScheduledJobStore;
   readonly diagnoses: DiagnosisStore;
   readonly transfers: TransferStore;
@@ -78,6 +82,8 @@ export class Store {
     this.dynoHours = new DynoHourStore(database);
     this.addons = new AddOnStore(database);
     this.attachments = new AttachmentStore(database);
+    this.partners = new PartnerStore(database);
+    this.partnerTokens = new PartnerTokenStore(database);
     this.scheduledJobs = new ScheduledJobStore(database);
     this.diagnoses = new DiagnosisStore(database);
     this.transfers = new TransferStore(database);

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -28,6 +28,8 @@ import { Logplex } from '../../src/logplex/logplex';
 import { AccountService } from '../../src/platform/account/account';
 import { AddOns } from '../../src/platform/addons/addons';
 import { PageSessions } from '../../src/platform/addons/page-sessions';
+import { Partners } from '../../src/platform/addons/partners/partners';
+import type { PartnerClient } from '../../src/addons/partner-client';
 import { AppFeatures } from '../../src/platform/app-features/app-features';
 import { AppSetups } from '../../src/platform/app-setups/app-setups';
 import { Apps } from '../../src/platform/apps/apps';
@@ -73,6 +75,10 @@ export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   /** How long a request waits for a new add-on. */
   addonPatienceMs?: number;
   addonProviders?: readonly AddOnProvider[];
+  /** Default: one with Heroku's patience. */
+  partnerClient?: Pick<PartnerClient, 'ask'>;
+  /** Between requests to partners that came to nothing. */
+  partnerDelayMs?: (attempts: number) => number;
   /** Default: add-ons never sleep. */
   addonSleep?: AddOnSleepPolicy;
   /** Default: nothing can be built. */
@@ -132,6 +138,7 @@ export class TestApi {
   /** Of apps on the container stack. */
   readonly engine: FakeEngine;
   readonly addons: TestBackends;
+  readonly partners: Partners;
   readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
   readonly context: PlatformContext;
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
@@ -181,6 +188,15 @@ export class TestApi {
       ...(more.addonProviders === undefined ? {} : { providers: more.addonProviders }),
       ...(more.addonSleep === undefined ? {} : { sleep: more.addonSleep }),
     });
+    this.partners = new Partners(context, {
+      providers: this.addons.providers,
+      addons: () => this.services.addons,
+      folder: path.join(this.outputDir, 'addons'),
+      ...(more.partnerClient === undefined ? {} : { client: more.partnerClient }),
+      ...(more.partnerDelayMs === undefined ? {} : { delayMs: more.partnerDelayMs }),
+      logger: silentLogger,
+    });
+    mkdirSync(path.join(this.outputDir, 'addons'));
     const addons = new AddOns(context, {
       releases,
       providers: this.addons.providers,
@@ -189,6 +205,7 @@ export class TestApi {
       publishedOn: () => '127.0.0.1',
       secret: (length) => 's'.repeat(length),
       logger: silentLogger,
+      provisioners: { partner: this.partners.resources },
       ...(more.addonPatienceMs === undefined ? {} : { patienceMs: more.addonPatienceMs }),
     });
     const blobUrls = new BlobUrls(this.store.settings, clock);
@@ -275,6 +292,7 @@ export class TestApi {
       logSessions: new LogSessions(context),
       oneOffs,
       pageSessions: new PageSessions(this.store.settings, clock),
+      partners: this.partners,
       postgres,
       redis: new Redis(context, {
         addons,
@@ -337,6 +355,8 @@ export class TestApi {
     try {
       await api.services.postgres.start();
       await api.addons.start();
+      await api.partners.services.start();
+      api.partners.resources.start();
       await api.server.start();
     } catch (error) {
       api.store.close();
@@ -349,6 +369,7 @@ export class TestApi {
     await this.server.stop();
     await this.services.postgres.stop();
     await this.appSetups.stop();
+    await this.partners.resources.stop();
     await this.addons.backends.stop();
     await this.#stopBuilds();
     await this.phase.stop();

@@ -105,6 +105,8 @@ export class AddOns {
       // The dyno manager looks at its own by itself.
       if (provider === undefined || provider.kind === 'container') continue;
       if (addon.state === 'provisioning') await this.#provisioner(provider).provision(addon);
+      // Without waiting for the partner.
+      if (addon.state === 'deprovisioning') this.#deprovisionLater(addon);
     }
   }
 
@@ -272,27 +274,30 @@ export class AddOns {
         `${addon.name} is attached to other apps (${others.join(', ')}). Detach it there first, or destroy it with --force.`,
       );
     }
-    const destroyed = store.transaction(() => this.#deprovision(actor, addon, app.name, new Set()));
+    const destroyed =
+      addon.state === 'deprovisioning'
+        ? addon
+        : store.transaction(() => this.#deprovision(actor, addon, app.name, new Set()));
     await this.#deprovisioned(destroyed);
-    return destroyed;
+    return store.addons.get(addon.id) ?? destroyed;
   }
 
   /** Inside the transaction that destroys an app: its add-ons go with it, and other apps lose them. */
   appDestroyed(actor: Actor, app: App): void {
     const { store } = this.#context;
     for (const addon of store.addons.of(app.id)) {
+      // A partner is at it already.
+      if (addon.state === 'deprovisioning') continue;
       const destroyed = this.#deprovision(actor, addon, app.name, new Set([app.id]));
-      store.afterCommit(() => {
-        this.#deprovisioned(destroyed).catch((error: unknown) =>
-          this.#options.logger.error('an add-on could not be given up', { addon: addon.name, error }),
-        );
-      });
+      store.afterCommit(() => this.#deprovisionLater(destroyed));
     }
   }
 
   /** Those that can be had back, the one destroyed last first. */
   deleted(): AddOn[] {
-    return this.#context.store.addons.deleted();
+    const { addons, partners } = this.#context.store;
+    // What a partner had is not ours to give back.
+    return addons.deleted().filter(({ id }) => partners.resource(id) === undefined);
   }
 
   /** A destroyed add-on with all its data, for the app that had it or another one. */
@@ -344,6 +349,29 @@ export class AddOns {
     });
   }
 
+  /** The row has another plan, and what follows from it: config vars and releases. */
+  setPlan(actor: Actor, addon: AddOn, plan: string, config: AddOnConfig = addon.config): AddOn {
+    const { store, clock } = this.#context;
+    return store.transaction(() => {
+      const next: AddOn = { ...addon, plan, config, updatedAt: clock.now() };
+      store.addons.update(next);
+      record(this.#context, addon.appId, actor, 'addon.plan', {
+        addon: addon.name,
+        from: `${addon.service}:${addon.plan}`,
+        to: `${addon.service}:${plan}`,
+      });
+      for (const [appId, attachments] of byApp(this.attachments.ofAddOn(next))) {
+        const of = store.apps.get(appId);
+        const isOther = attachments.map((each) => this.#vars.apply(next, each)).includes(true);
+        // Its owner's releases list the plans.
+        if (of === undefined || (!isOther && appId !== addon.appId)) continue;
+        const description = describeUpdate(this.attachments.mainName(next, attachments), next);
+        this.#options.releases.create(actor, of, { description });
+      }
+      return next;
+    });
+  }
+
   /** Where addresses have changed, e.g. since the bridge was made anew. */
   refreshConfigVars(): void {
     const { store } = this.#context;
@@ -374,7 +402,8 @@ export class AddOns {
 
   /** Why it does not run just now, where that is known. */
   problem(addon: AddOn): string | null {
-    return this.#context.store.addons.get(addon.id)?.backend.problem ?? null;
+    const { addons, partners } = this.#context.store;
+    return partners.resource(addon.id)?.problem ?? addons.get(addon.id)?.backend.problem ?? null;
   }
 
   /** It sleeps since all its apps do. */
@@ -474,25 +503,13 @@ export class AddOns {
     if (addon.state !== 'provisioned') {
       throw invalidParams(`${addon.name} is ${addon.state}: its plan can't be changed now.`);
     }
-    const changed = store.transaction(() => {
-      const next: AddOn = { ...addon, plan: plan.name, updatedAt: clock.now() };
-      store.addons.update(next);
-      record(this.#context, app.id, actor, 'addon.plan', {
-        addon: addon.name,
-        from: `${addon.service}:${addon.plan}`,
-        to: `${addon.service}:${plan.name}`,
-      });
-      for (const [appId, attachments] of byApp(this.attachments.ofAddOn(next))) {
-        const of = store.apps.get(appId);
-        const isOther = attachments.map((each) => this.#vars.apply(next, each)).includes(true);
-        // Its owner's releases list the plans.
-        if (of === undefined || (!isOther && appId !== app.id)) continue;
-        const description = describeUpdate(this.attachments.mainName(next, attachments), next);
-        this.#options.releases.create(actor, of, { description });
-      }
-      return next;
-    });
-    const work = Promise.resolve(this.#provisioner(provider).changePlan(changed, addon));
+    const provisioner = this.#provisioner(provider);
+    if (provisioner.agreePlan !== undefined) {
+      await provisioner.agreePlan(actor, addon, plan.name);
+      return store.addons.get(addon.id) ?? addon;
+    }
+    const changed = this.setPlan(actor, addon, plan.name);
+    const work = Promise.resolve(provisioner.changePlan(changed, addon));
     if (provider.kind === 'container') {
       await this.#forAWhile(work, addon);
       return changed;
@@ -527,12 +544,14 @@ export class AddOns {
   #deprovision(actor: Actor, addon: AddOn, appName: string, silent: ReadonlySet<App['id']>): AddOn {
     const { store, clock } = this.#context;
     const now = clock.now();
+    // Its partner has to agree.
+    const isHeld = !['gone', undefined].includes(store.partners.resource(addon.id)?.phase);
     const destroyed: AddOn = {
       ...addon,
       appName,
-      state: 'deprovisioned',
+      state: isHeld ? 'deprovisioning' : 'deprovisioned',
       updatedAt: now,
-      deprovisionedAt: now,
+      deprovisionedAt: isHeld ? null : now,
     };
     const attachments = byApp(this.attachments.ofAddOn(addon));
     store.addons.update(destroyed);
@@ -548,7 +567,17 @@ export class AddOns {
     return destroyed;
   }
 
+  #deprovisionLater(addon: AddOn): void {
+    this.#deprovisioned(addon).catch((error: unknown) =>
+      this.#options.logger.error('an add-on could not be given up', { addon: addon.name, error }),
+    );
+  }
+
   async #deprovisioned(addon: AddOn): Promise<void> {
+    if (addon.state === 'deprovisioning') {
+      await this.#provisioners.partner?.deprovision(addon);
+      return;
+    }
     const provider = this.catalogue.find(addon)?.provider;
     // One whose service is not known any more may still have a container.
     if (provider === undefined) this.#options.manager.kick(addon.id);

@@ -96,6 +96,7 @@ export class Catalogue {
    * knows from Heroku only.
    */
   checkOptions(provider: AddOnProvider, plan: AddOnPlan, options: AddOnOptions): void {
+    if (provider.anyOption === true) return;
     for (const [name, value] of Object.entries(options)) {
       const facts = Object.hasOwn(provider.options, name) ? provider.options[name] : undefined;
       if (facts === undefined) {

@@ -23,7 +23,12 @@ export interface Provisioner {
   provision(addon: AddOn): Promise<void> | void;
   /** The row has its new plan already. Rejects with a PlatformError if that is not possible; the old plan comes back. */
   changePlan(addon: AddOn, before: AddOn): Promise<void> | void;
-  /** The row is `deprovisioned`. */
+  /**
+   * In place of `changePlan`, where somebody else has to agree first: the row has its old plan, and gets the new one by
+   * `AddOns.setPlan`. Rejects with a PlatformError if it is not to be had.
+   */
+  agreePlan?(actor: Actor, addon: AddOn, plan: string): Promise<void>;
+  /** The row is `deprovisioned`; of a partner's `deprovisioning`, until `Provisioning.released`. */
   deprovision(addon: AddOn): Promise<void> | void;
 }
 
@@ -162,8 +167,28 @@ export class Provisioning {
     this.#context.logplex.api(addon.appId, `${addonReference(addon)}: ${line}`);
   }
 
-  /** It can't be had: nothing of it is left but the row, which says why. */
-  fail(id: AddOnId, reason: string): void {
+  /** It takes its time: whoever asked for it is answered with `provisioning` at once. */
+  answer(id: AddOnId): void {
+    this.#waiting.get(id)?.outcome.resolve();
+  }
+
+  /** A partner has let go of it. Does nothing for one that is not `deprovisioning`. */
+  released(id: AddOnId): void {
+    const { store, clock } = this.#context;
+    store.transaction(() => {
+      const addon = store.addons.get(id);
+      if (addon?.state !== 'deprovisioning') return;
+      const now = clock.now();
+      store.addons.update({ ...addon, state: 'deprovisioned', updatedAt: now, deprovisionedAt: now });
+      record(this.#context, addon.appId, serviceActor(addon), 'addon.released', { addon: addon.name });
+    });
+  }
+
+  /**
+   * It can't be had: nothing of it is left but the row, which says why. Whoever waits for its creation gets `error`;
+   * default: service_unavailable with the reason.
+   */
+  fail(id: AddOnId, reason: string, error?: PlatformError): void {
     const { store, clock } = this.#context;
     const failed = store.transaction(() => {
       const addon = store.addons.get(id);
@@ -196,7 +221,9 @@ export class Provisioning {
     });
     if (failed === undefined) return;
     this.#options.logger.warn('an add-on could not be provisioned', { addon: failed.name, reason });
-    this.#waiting.get(id)?.outcome.resolve();
+    const outcome = this.#waiting.get(id)?.outcome;
+    if (error === undefined) outcome?.resolve();
+    else outcome?.reject(error);
     this.#ended.emit(id);
   }
 
