@@ -85,6 +85,7 @@ export function createAddOnPages({ services, logger, stopping }: AddOnPagesOptio
       next();
       return;
     }
+    if (!addons.isServing(addon)) await addons.awaken(addon);
     const target = addons.address(addon, page.port);
     if (target === undefined || !addons.isServing(addon)) throw notServing(addon, addons.problem(addon));
     const headers = page.headers?.(addon) ?? {};
