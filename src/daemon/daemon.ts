@@ -413,7 +413,7 @@ export class Daemon {
       ],
       logger: logger.child({ component: 'reclaim' }),
     });
-    const configVars = new ConfigVarsService(context, releases);
+    const configVars = new ConfigVarsService(context, releases, addons.attachments);
     const buildpackInstallations = new BuildpackInstallations(context);
     const formation = new FormationService(context);
     const attachments = new Attachments(clock);

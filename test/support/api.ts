@@ -236,7 +236,7 @@ export class TestApi {
       slugs,
       addons,
     ]);
-    const configVars = new ConfigVarsService(context, releases);
+    const configVars = new ConfigVarsService(context, releases, addons.attachments);
     const buildpackInstallations = new BuildpackInstallations(context);
     const oneOffs = new OneOffService(context, this.attachments);
     this.appSetups = new AppSetups(context, {

@@ -86,6 +86,23 @@ describe('an image that is not there yet', () => {
     expect(api.addons.engine.volumes()).toEqual([]);
   });
 
+  test('leaves nobody else the config vars that the add-on will set', async () => {
+    const made: Deferred<void> = deferred();
+    api.addons.imageMade = made.promise;
+    await create({ plan: 'heroku-redis', name: 'cache' });
+    expect(await api.patch('/apps/demo/config-vars', { REDIS_URL: 'mine', OTHER: '1' })).toMatchObject({
+      status: 422,
+      body: { id: 'invalid_params', message: 'Cannot overwrite attachment values REDIS_URL.' },
+    });
+    expect(await api.patch('/apps/demo/config-vars', { OTHER: '1' })).toMatchObject({ status: 200 });
+    made.resolve();
+    await usable('cache');
+    expect(api.store.configVars.get(app.id)).toMatchObject({
+      OTHER: '1',
+      REDIS_URL: expect.stringMatching(/^redis:/),
+    });
+  });
+
   test('is waited for by two that want it', async () => {
     const made: Deferred<void> = deferred();
     api.addons.imageMade = made.promise;
