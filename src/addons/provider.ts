@@ -98,7 +98,18 @@ export interface ContainerProvider extends ProviderFacts {
   /** Which image an add-on with these options runs on. */
   image: (options: AddOnOptions) => BackendImage;
   backend: (input: BackendInput) => BackendSpec;
+  /**
+   * How a line that its server prints appears in the log of an app that has it attached as `attachment`; null: not at all.
+   * Absent: as it is, by the name of the service.
+   */
+  logLine?: (line: string, attachment: string) => BackendLogLine | null;
   commands?: ProviderCommands;
+}
+
+export interface BackendLogLine {
+  /** What stands in the brackets: `app[postgres.1234]`. */
+  process: string;
+  text: string;
 }
 
 /**

@@ -272,6 +272,7 @@ export class Daemon {
       onReady: (id) => addons.provisioning.complete(id),
       onFailed: (id, reason) => addons.provisioning.fail(id, reason),
       sleep: config.addonSleep,
+      logplex,
       onServing: (id) => {
         // Their dynos may wait for it.
         for (const { appId } of store.attachments.ofAddOn(id)) reconciler.kick(appId);

@@ -171,6 +171,7 @@ export class TestApi {
     const releases = new Releases(context, this.phase);
     this.addons = new TestBackends({
       store: this.store,
+      logplex: this.logplex,
       clock,
       addons: () => this.services.addons,
       ...(more.addonProviders === undefined ? {} : { providers: more.addonProviders }),
