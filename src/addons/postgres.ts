@@ -4,6 +4,7 @@ import {
   MIB,
   type AddOnPlan,
   type BackendInput,
+  type BackendLogLine,
   type BackendSpec,
   type ContainerProvider,
 } from './provider';
@@ -117,6 +118,7 @@ export const postgres: ContainerProvider = {
       : { kind: 'registry', reference: `postgres:${version}-bookworm` },
   backend: backendOf,
   listensAsTold: true,
+  logLine: postgresLogLine,
   commands: {
     metrics: ({ addon }) => ({
       argv: ['psql', '--no-psqlrc', '--tuples-only', '--no-align', '--command', METRICS, databaseOf(addon)],
@@ -270,7 +272,7 @@ lc_monetary = 'C.UTF-8'
 lc_numeric = 'C.UTF-8'
 lc_time = 'C.UTF-8'
 default_text_search_config = 'pg_catalog.english'
-log_line_prefix = ''
+log_line_prefix = '%p %l user=%u sql_error_code = %e '
 # Heroku's defaults (Dev Center "Heroku Postgres Settings").
 log_statement = ddl
 log_min_duration_statement = 2000
@@ -298,6 +300,21 @@ host all postgres all reject
 host replication all all reject
 host all all all scram-sha-256
 `;
+
+const LOG_LINE = /^(\d+) (\d+) user=(\S*) (sql_error_code = .*)$/;
+
+/**
+ * As Heroku's log shows it: `app[postgres.1234]: [DATABASE] [5-1] sql_error_code = 00000 LOG:  …`, the numbers being the
+ * process and the line of its session. What dynodock itself does in there is nobody's business. Lines that go on with a
+ * statement of several have no prefix.
+ */
+export function postgresLogLine(line: string, attachment: string): BackendLogLine | null {
+  const [, pid, number, user, text] = LOG_LINE.exec(line) ?? [];
+  if (text === undefined)
+    return line.trim() === '' ? null : { process: 'postgres', text: `[${attachment}] ${line}` };
+  if (user === 'postgres' || /LOG: +connection received: host=\[local\]/.test(text)) return null;
+  return { process: `postgres.${pid}`, text: `[${attachment}] [${number}-1] ${text}` };
+}
 
 /** Roles, passwords and the database, made or brought in line. Values are of a-z, 0-9 and names were checked. */
 function setupSql(addon: BackendInput['addon'], plan: AddOnPlan): string {

@@ -152,7 +152,18 @@ export interface ContainerProvider extends ProviderFacts {
    * make it connect to somewhere. Then it may run in the host's network, where no proxy stands before it (ADR 39).
    */
   listensAsTold?: true;
+  /**
+   * How a line that its server prints appears in the log of an app that has it attached as `attachment`; null: not at all.
+   * Absent: as it is, by the name of the service.
+   */
+  logLine?: (line: string, attachment: string) => BackendLogLine | null;
   commands?: ProviderCommands;
+}
+
+export interface BackendLogLine {
+  /** What stands in the brackets: `app[postgres.1234]`. */
+  process: string;
+  text: string;
 }
 
 /**

@@ -279,6 +279,7 @@ export class Daemon {
       onFailed: (id, reason) => addons.provisioning.fail(id, reason),
       onProgress: (id, line) => addons.provisioning.progress(id, line),
       sleep: config.addonSleep,
+      logplex,
       onServing: (id) => {
         // Their dynos may wait for it.
         for (const { appId } of store.attachments.ofAddOn(id)) reconciler.kick(appId);

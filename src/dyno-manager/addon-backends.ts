@@ -14,6 +14,7 @@ import { ADDON_LABEL, ADDON_SPEC_LABEL, ownedLabels } from '../engine/labels';
 import { sleep } from '../lib/clock';
 import { Signal } from '../lib/signal';
 import { SingleFlight } from '../lib/single-flight';
+import type { Logplex } from '../logplex/logplex';
 import type { AddOnGate } from './addon-gate';
 import type { AddOnManager, Delay } from './addon-manager';
 import {
@@ -23,12 +24,14 @@ import {
   type ObservedBackend,
   type Rest,
 } from './addon-plan';
+import { AddOnLogs } from './addon-logs';
 import { AddOnSteps, execOptions, type AddOnStepsOptions } from './addon-steps';
 
 export interface AddOnBackendsOptions extends AddOnStepsOptions {
   /** Add-ons that are worked on at once. */
   concurrency: number;
   sleep: AddOnSleepPolicy;
+  logplex: Logplex;
 }
 
 const MAX_ROUNDS = 30;
@@ -43,6 +46,7 @@ const LONGEST_WATCH_RETRY_MS = 5_000;
 export class AddOnBackends implements AddOnManager, AddOnGate {
   readonly #options: AddOnBackendsOptions;
   readonly #steps: AddOnSteps;
+  readonly #logs: AddOnLogs;
   readonly #flights: SingleFlight<AddOnId>;
   readonly #timers = new Map<AddOnId, () => void>();
   readonly #retryMs = new Map<AddOnId, number>();
@@ -59,6 +63,7 @@ export class AddOnBackends implements AddOnManager, AddOnGate {
   constructor(options: AddOnBackendsOptions) {
     this.#options = options;
     this.#managingSince = options.clock.now();
+    this.#logs = new AddOnLogs(options);
     this.#steps = new AddOnSteps(
       {
         ...options,
@@ -87,6 +92,7 @@ export class AddOnBackends implements AddOnManager, AddOnGate {
     for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
     await this.#flights.stop();
+    await this.#logs.stop();
     await this.#watching;
   }
 
@@ -230,7 +236,10 @@ export class AddOnBackends implements AddOnManager, AddOnGate {
       const own = containers.filter(({ labels }) => labels[ADDON_LABEL] === id).map(toObserved);
       const input = this.#inputOf(id, own);
       if (planAddOn(input).length > 0) this.kick(id);
-      else this.#kickAtDeadline(id, input);
+      else {
+        if (input.serving !== null) this.#logs.follow(id, input.serving);
+        this.#kickAtDeadline(id, input);
+      }
     }
   }
 
@@ -288,6 +297,9 @@ export class AddOnBackends implements AddOnManager, AddOnGate {
       const input = this.#inputOf(id, containers.map(toObserved));
       const steps = planAddOn(input);
       if (steps.length === 0 || this.#isStopped()) {
+        // Each time: a stream that was lost is taken up again.
+        if (input.serving !== null) this.#logs.follow(id, input.serving);
+        if (input.addon === undefined) this.#logs.forget(id);
         this.#kickAtDeadline(id, input);
         return;
       }

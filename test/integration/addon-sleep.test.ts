@@ -95,11 +95,15 @@ test('they wake for whoever asks for their URLs, and for commands of the CLI, an
 
 test('a change of plan while they sleep is there when they wake', async () => {
   await eventually('them to sleep', async () => (await states()).every((state) => state === 'exited'));
-  expect(
-    await platform.api('PATCH', '/apps/needy/addons/redis-1', { plan: 'heroku-redis:mini' }),
-  ).toBeTruthy();
+  const { status } = await platform.api('PATCH', '/apps/needy/addons/postgresql-1', {
+    plan: 'heroku-postgresql:essential-2',
+  });
+  expect(status).toBe(200);
+  // Its container is made when it is needed.
+  expect(await states()).toEqual(['exited']);
   const hits = await visit();
   expect(hits).toBeGreaterThan(0);
+  expect(await states()).toEqual(['running', 'running']);
   await untilUp();
 });
 

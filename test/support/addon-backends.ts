@@ -6,6 +6,7 @@ import type { AddOnSleepPolicy } from '../../src/domain/addon-sleep';
 import type { AddOnId } from '../../src/domain/ids';
 import type { Clock } from '../../src/lib/clock';
 import { silentLogger } from '../../src/lib/logger';
+import { Logplex } from '../../src/logplex/logplex';
 import type { Provisioning } from '../../src/platform/addons/provisioning';
 import type { Store } from '../../src/store/store';
 import { FakeEngine } from './fake-engine';
@@ -30,6 +31,8 @@ export interface TestBackendsOptions {
   /** One that was used before. */
   engine?: FakeEngine;
   onServing?: (id: AddOnId) => void;
+  /** Default: one that nobody reads. */
+  logplex?: Logplex;
   /** Default: add-ons never sleep. */
   sleep?: AddOnSleepPolicy;
 }
@@ -82,6 +85,7 @@ export class TestBackends {
       onReady: options.onReady ?? ((id) => addons().provisioning.complete(id)),
       onFailed: (id, reason) => addons().provisioning.fail(id, reason),
       onProgress: (id, line) => addons().provisioning.progress?.(id, line),
+      logplex: options.logplex ?? new Logplex(clock),
       sleep: options.sleep ?? { depth: 'off', lingerMs: 0 },
       onServing: options.onServing ?? (() => undefined),
       concurrency: 4,

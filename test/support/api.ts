@@ -182,6 +182,7 @@ export class TestApi {
     const releases = new Releases(context, this.phase);
     this.addons = new TestBackends({
       store: this.store,
+      logplex: this.logplex,
       clock,
       addons: () => this.services.addons,
       onReady: (id) => this.services.postgres.forks.ready(id),

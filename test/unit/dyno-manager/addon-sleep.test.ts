@@ -84,6 +84,7 @@ class SleepWorld extends DynoWorld {
         for (const { appId } of this.store.attachments.ofAddOn(ID)) this.manager.kick(appId);
       },
       concurrency: 4,
+      logplex: this.logplex,
       sleep: { depth: this.depth, lingerMs: LINGER_MS },
     });
     this.backends.start();
