@@ -4,6 +4,7 @@ import {
   MIB,
   type AddOnPlan,
   type BackendInput,
+  type BackendLogLine,
   type BackendSpec,
   type ContainerProvider,
 } from './provider';
@@ -84,6 +85,24 @@ export const postgres: ContainerProvider = {
         if (!OFFICIAL_VERSIONS.includes(value)) throw new Error(`not one of ${OFFICIAL_VERSIONS.join(', ')}`);
       },
     },
+    fork: {
+      help: 'a database that it is to be a copy of',
+      refersTo: { kind: 'add-on', inherits: ['version'] },
+      checkPlan: (plan) => {
+        // Dev Center "Heroku Postgres Database Fork": "only available on Standard-tier and higher".
+        if (isEssential({ plan: plan.name })) throw new Error('not available on Essential-tier databases');
+      },
+    },
+    follow: {
+      help: 'a database that it is to follow',
+      refused: 'followers of databases. --fork makes a copy that goes its own way',
+    },
+    rollback: {
+      help: 'a database whose earlier state it is to have',
+      refused: 'rollbacks of databases. heroku pg:backups:restore brings a backup back',
+    },
+    by: { help: 'to what time a rollback goes', refused: 'rollbacks of databases' },
+    to: { help: 'to what time a rollback goes', refused: 'rollbacks of databases' },
   },
   newConfig: ({ secret }) => ({
     // As on Heroku: names that need no quoting anywhere.
@@ -98,24 +117,9 @@ export const postgres: ContainerProvider = {
       ? { kind: 'recipe', name: 'postgres' }
       : { kind: 'registry', reference: `postgres:${version}-bookworm` },
   backend: backendOf,
+  listensAsTold: true,
+  logLine: postgresLogLine,
   commands: {
-    backup: ({ addon }) => ({
-      argv: ['pg_dump', '--format=custom', '--no-owner', '--no-acl', databaseOf(addon)],
-      user: 'postgres',
-    }),
-    restore: ({ addon }) => ({
-      argv: [
-        'pg_restore',
-        '--no-owner',
-        '--no-acl',
-        '--clean',
-        '--if-exists',
-        '--exit-on-error',
-        `--role=${ownerOf(addon)}`,
-        `--dbname=${databaseOf(addon)}`,
-      ],
-      user: 'postgres',
-    }),
     metrics: ({ addon }) => ({
       argv: ['psql', '--no-psqlrc', '--tuples-only', '--no-align', '--command', METRICS, databaseOf(addon)],
       user: 'postgres',
@@ -173,11 +177,12 @@ export function rotatedKey(credential: string): string {
   return `rotated.${credential}`;
 }
 
-function backendOf({ addon, plan }: BackendInput): BackendSpec {
+function backendOf({ addon, plan, listen }: BackendInput): BackendSpec {
+  const port = listen?.ports[0] ?? PORT;
   return {
     command: ['/bin/bash', `${CONFIG_DIR}/start.sh`],
     // The server's socket, for what is run inside.
-    env: { PGDATA: DATA, PGHOST: '/tmp' },
+    env: { PGDATA: DATA, PGHOST: '/tmp', PGPORT: String(port) },
     user: 'postgres',
     ports: [PORT],
     volumeTarget: VOLUME,
@@ -185,7 +190,7 @@ function backendOf({ addon, plan }: BackendInput): BackendSpec {
     certificateDir: `${CONFIG_DIR}/tls`,
     files: [
       { path: `${CONFIG_DIR}/start.sh`, content: START },
-      { path: `${CONFIG_DIR}/postgresql.conf`, content: serverSettings(plan) },
+      { path: `${CONFIG_DIR}/postgresql.conf`, content: serverSettings(plan, listen?.address ?? '*', port) },
       { path: `${CONFIG_DIR}/pg_hba.conf`, content: CLIENT_AUTHENTICATION },
       // The server looks for one.
       { path: `${CONFIG_DIR}/pg_ident.conf`, content: '' },
@@ -194,7 +199,7 @@ function backendOf({ addon, plan }: BackendInput): BackendSpec {
     stopSignal: 'SIGINT',
     stopTimeoutMs: 30_000,
     // A server that is still recovering refuses.
-    health: { argv: ['pg_isready', '--quiet', '--host=/tmp', `--port=${PORT}`] },
+    health: { argv: ['pg_isready', '--quiet', '--host=/tmp', `--port=${port}`] },
     setup: [
       {
         argv: [
@@ -229,14 +234,14 @@ exec postgres -D "$PGDATA" -c config_file=${CONFIG_DIR}/postgresql.conf
  * fsync and synchronous_commit stay on: what was committed survives a kill and a power cut. Whatever differs in here
  * restarts the server: nothing that may change while it runs, such as the add-on's name.
  */
-function serverSettings(plan: AddOnPlan): string {
+function serverSettings(plan: AddOnPlan, address: string, port: number): string {
   const sharedBuffersMb = Number(plan.traits['sharedBuffersMb'] ?? 16);
   const memoryMb = plan.memoryBytes / MIB;
   return `# Written by dynodock; ALTER SYSTEM comes after it.
 data_directory = '${DATA}'
 hba_file = '${CONFIG_DIR}/pg_hba.conf'
-listen_addresses = '*'
-port = ${PORT}
+listen_addresses = '${address}'
+port = ${port}
 unix_socket_directories = '/tmp'
 ssl = on
 ssl_cert_file = '/tmp/server.crt'
@@ -267,7 +272,7 @@ lc_monetary = 'C.UTF-8'
 lc_numeric = 'C.UTF-8'
 lc_time = 'C.UTF-8'
 default_text_search_config = 'pg_catalog.english'
-log_line_prefix = ''
+log_line_prefix = '%p %l user=%u sql_error_code = %e '
 # Heroku's defaults (Dev Center "Heroku Postgres Settings").
 log_statement = ddl
 log_min_duration_statement = 2000
@@ -295,6 +300,21 @@ host all postgres all reject
 host replication all all reject
 host all all all scram-sha-256
 `;
+
+const LOG_LINE = /^(\d+) (\d+) user=(\S*) (sql_error_code = .*)$/;
+
+/**
+ * As Heroku's log shows it: `app[postgres.1234]: [DATABASE] [5-1] sql_error_code = 00000 LOG:  …`, the numbers being the
+ * process and the line of its session. What dynodock itself does in there is nobody's business. Lines that go on with a
+ * statement of several have no prefix.
+ */
+export function postgresLogLine(line: string, attachment: string): BackendLogLine | null {
+  const [, pid, number, user, text] = LOG_LINE.exec(line) ?? [];
+  if (text === undefined)
+    return line.trim() === '' ? null : { process: 'postgres', text: `[${attachment}] ${line}` };
+  if (user === 'postgres' || /LOG: +connection received: host=\[local\]/.test(text)) return null;
+  return { process: `postgres.${pid}`, text: `[${attachment}] [${number}-1] ${text}` };
+}
 
 /** Roles, passwords and the database, made or brought in line. Values are of a-z, 0-9 and names were checked. */
 function setupSql(addon: BackendInput['addon'], plan: AddOnPlan): string {

@@ -197,7 +197,7 @@ export function parseProviderFile(file: string, text: string): ContainerProvider
     const [line] = (error instanceof Error ? error.message : String(error)).split('\n');
     throw new ProviderFileError(file, `it is no YAML: ${line ?? ''}`, { cause: error });
   }
-  if (!validate(content)) throw new ProviderFileError(file, describe(validate.errors?.[0]));
+  if (!validate(content)) throw new ProviderFileError(file, describeSchemaError(validate.errors?.[0]));
   const problem = checkMeaning(content);
   if (problem !== undefined) throw new ProviderFileError(file, problem);
   return toProvider(content);
@@ -423,7 +423,7 @@ function checkMeaning(yaml: ProviderYaml): string | undefined {
 }
 
 /** `plans[0].memory_mb must be integer` */
-function describe(error: ErrorObject | undefined): string {
+export function describeSchemaError(error: ErrorObject | undefined): string {
   if (error === undefined) return 'it is not understood';
   const where = error.instancePath
     .split('/')

@@ -7,6 +7,8 @@ interface AddOnJson {
   state: string;
   /** null: it has nothing that runs. */
   serving: boolean | null;
+  /** With all its apps. */
+  asleep: boolean;
   problem: string | null;
   attachments: string[];
 }
@@ -65,7 +67,8 @@ export async function undeleteAddOn(
   ];
 }
 
-function stateOf({ state, serving, problem }: AddOnJson): string {
+function stateOf({ state, serving, asleep, problem }: AddOnJson): string {
+  if (asleep) return 'asleep';
   if (problem !== null) return `${state}, ${problem}`;
   if (state === 'provisioned' && serving === true) return 'up';
   return state === 'provisioned' && serving === false ? 'starting' : state;

@@ -1,6 +1,7 @@
 import { availableParallelism, homedir, userInfo } from 'node:os';
 import path from 'node:path';
 import { existsSync } from 'node:fs';
+import { ADDON_SLEEP_DEPTHS, type AddOnSleepDepth, type AddOnSleepPolicy } from '../domain/addon-sleep';
 import { parseDynoSize, type DynoSizeName } from '../domain/dyno-size';
 import { SLEEP_DEPTHS, type SleepDepth, type SleepPolicy } from '../domain/sleep';
 import type { LogLevel } from '../lib/logger';
@@ -44,6 +45,8 @@ export interface Config {
   herokuLimits: boolean;
   /** Ports of the host that add-ons may have: the first one, and how many. */
   addonPorts: { first: number; count: number };
+  /** What becomes of add-ons whose apps are all asleep. */
+  addonSleep: AddOnSleepPolicy;
   /** What dynos and the user's shell reach add-ons under; `auto` decides by the engine. */
   addonHost: string;
   /** As it was, for finding the engine and for child processes. */
@@ -96,6 +99,8 @@ const SETTINGS = {
   herokuLimits: setting('DYNODOCK_HEROKU_LIMITS', 'off', (text) => oneOf('on', 'off')(text) === 'on', "Heroku's limits of dynos per size (one eco or basic dyno per process type ...)"),
   addonPorts: setting('DYNODOCK_ADDON_PORTS', '20000-28999', portRange, 'Ports of this machine that add-ons may have'),
   addonHost: setting('DYNODOCK_ADDON_HOST', 'auto', (text) => (text === 'auto' ? text : domain(text)), "Host in the URLs of add-ons; auto: the bridge's gateway, or host.docker.internal where the engine has no bridge here"),
+  addonSleepDepth: setting('DYNODOCK_ADDON_SLEEP', 'off', oneOf(...ADDON_SLEEP_DEPTHS), 'What becomes of add-ons whose apps are all asleep: off (nothing), stop (shut down), freeze (paused, memory stays)'),
+  addonLingerMs: setting('DYNODOCK_ADDON_LINGER_SECONDS', '900', seconds, 'Add-ons that sleep stay awake for so long once they were asked for by hand'),
   allowedHosts: setting('DYNODOCK_ALLOWED_HOSTS', '', list, 'Further Host headers that the API answers to, comma separated'),
 }; // prettier-ignore
 
@@ -112,12 +117,18 @@ export function loadConfig(env: Environment): Config {
         );
       }
     }),
-  ) as unknown as Omit<Config, 'environment' | 'sleep'> &
-    Record<'idleAfterMs' | 'frozenMs', number> & {
+  ) as unknown as Omit<Config, 'environment' | 'sleep' | 'addonSleep'> &
+    Record<'idleAfterMs' | 'frozenMs' | 'addonLingerMs', number> & {
       sleepDepth: SleepDepth;
+      addonSleepDepth: AddOnSleepDepth;
     };
-  const { idleAfterMs, sleepDepth: depth, frozenMs, ...rest } = values;
-  return Object.freeze({ ...rest, sleep: { idleAfterMs, depth, frozenMs }, environment: env });
+  const { idleAfterMs, sleepDepth: depth, frozenMs, addonSleepDepth, addonLingerMs, ...rest } = values;
+  return Object.freeze({
+    ...rest,
+    sleep: { idleAfterMs, depth, frozenMs },
+    addonSleep: { depth: addonSleepDepth, lingerMs: addonLingerMs },
+    environment: env,
+  });
 }
 
 /** Name, default and meaning of each setting, for `dynodock help` and the documentation. */

@@ -78,6 +78,9 @@ export async function stopAll(config: Config, paths: Paths): Promise<{ dynos: nu
   const addons = await engine.list(ownedLabels(installationId, 'add-on'));
   await Promise.all(
     addons.map(async (addon) => {
+      // One that sleeps frozen would not hear that it is to stop.
+      if (addon.state === 'paused')
+        await engine.unpause(addon.id).catch(ignoring('not_found', 'not_running'));
       await engine.stop(addon.id, { timeoutMs: ADDON_STOP_MS }).catch(ignoring('not_found', 'not_running'));
       await engine.remove(addon.id);
     }),

@@ -44,7 +44,8 @@ export function networkName(installationId: string): string {
  */
 export function copyTrustBundle(config: Config, paths: Paths): string | undefined {
   if (config.caBundle === null) return undefined;
-  const temporary = `${paths.trustBundle}.new`;
+  // Of this process: several commands may do this at once.
+  const temporary = `${paths.trustBundle}.${process.pid}`;
   const { caCertificate } = paths;
   const parts = [config.caBundle, ...(existsSync(caCertificate) ? [caCertificate] : [])];
   writeFileSync(temporary, parts.map((file) => readFileSync(file, 'utf8').trimEnd() + '\n').join(''));

@@ -1,7 +1,8 @@
 import type { BackendCommand } from '../addons/provider';
 import type { AddOn } from '../domain/addon';
+import { appRestOf, mayAddOnSleep, type AddOnSleepPolicy } from '../domain/addon-sleep';
 import { notFound, PlatformError } from '../domain/errors';
-import type { AddOnId } from '../domain/ids';
+import type { AddOnId, AppId } from '../domain/ids';
 import {
   EngineError,
   type AttachedCommand,
@@ -11,14 +12,26 @@ import {
 } from '../engine/engine';
 import { ADDON_LABEL, ADDON_SPEC_LABEL, ownedLabels } from '../engine/labels';
 import { sleep } from '../lib/clock';
+import { Signal } from '../lib/signal';
 import { SingleFlight } from '../lib/single-flight';
-import type { AddOnManager } from './addon-manager';
-import { nextAddOnDeadline, planAddOn, type AddOnPlanInput, type ObservedBackend } from './addon-plan';
+import type { Logplex } from '../logplex/logplex';
+import type { AddOnGate } from './addon-gate';
+import type { AddOnManager, Delay } from './addon-manager';
+import {
+  nextAddOnDeadline,
+  planAddOn,
+  type AddOnPlanInput,
+  type ObservedBackend,
+  type Rest,
+} from './addon-plan';
+import { AddOnLogs } from './addon-logs';
 import { AddOnSteps, execOptions, type AddOnStepsOptions } from './addon-steps';
 
 export interface AddOnBackendsOptions extends AddOnStepsOptions {
   /** Add-ons that are worked on at once. */
   concurrency: number;
+  sleep: AddOnSleepPolicy;
+  logplex: Logplex;
 }
 
 const MAX_ROUNDS = 30;
@@ -30,18 +43,41 @@ const LONGEST_WATCH_RETRY_MS = 5_000;
  * Keeps the containers of add-ons in line with the store, as `Reconciler` does for dynos: kicks carry no facts, each
  * pass reads the whole state of one add-on, plans, acts, and looks again until there is nothing left to do.
  */
-export class AddOnBackends implements AddOnManager {
+export class AddOnBackends implements AddOnManager, AddOnGate {
   readonly #options: AddOnBackendsOptions;
   readonly #steps: AddOnSteps;
+  readonly #logs: AddOnLogs;
   readonly #flights: SingleFlight<AddOnId>;
   readonly #timers = new Map<AddOnId, () => void>();
   readonly #retryMs = new Map<AddOnId, number>();
   readonly #stopped = new AbortController();
+  readonly #served = new Signal<AddOnId>();
+  /** Until when it stays awake since somebody has asked for it. */
+  readonly #awakeUntil = new Map<AddOnId, Date>();
+  /** Commands under way inside of it, e.g. a dump. */
+  readonly #commands = new Map<AddOnId, number>();
+  /** What of the above an earlier run of the daemon knew is lost: what ran then stays awake for a while. */
+  readonly #managingSince: Date;
   #watching: Promise<void> = Promise.resolve();
 
   constructor(options: AddOnBackendsOptions) {
     this.#options = options;
-    this.#steps = new AddOnSteps(options);
+    this.#managingSince = options.clock.now();
+    this.#logs = new AddOnLogs(options);
+    this.#steps = new AddOnSteps(
+      {
+        ...options,
+        onServing: (id) => {
+          options.onServing(id);
+          this.#served.emit(id);
+        },
+      },
+      {
+        restOf: (addon) => this.#restOf(addon),
+        hasFrozenClients: (id) => this.#hasFrozenClients(id),
+        putOff: (id, forMs) => this.#stayAwake(id, forMs),
+      },
+    );
     this.#flights = new SingleFlight((id) => this.#pass(id), options.concurrency);
   }
 
@@ -56,6 +92,7 @@ export class AddOnBackends implements AddOnManager {
     for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
     await this.#flights.stop();
+    await this.#logs.stop();
     await this.#watching;
   }
 
@@ -76,6 +113,56 @@ export class AddOnBackends implements AddOnManager {
     return this.#steps.serving(id) !== null;
   }
 
+  delayOf(addon: AddOn): Promise<Delay | null> {
+    return this.#steps.delayOf(addon);
+  }
+
+  isAsleep(id: AddOnId): boolean {
+    const addon = this.#options.store.addons.get(id);
+    return addon !== undefined && !this.isServing(id) && this.#restOf(addon) !== null;
+  }
+
+  async awaken(id: AddOnId, { timeoutMs }: { timeoutMs: number }): Promise<void> {
+    const { sleep: policy, clock } = this.#options;
+    if (policy.depth === 'off') return;
+    const end = this.#beginCommand(id);
+    const patience = new AbortController();
+    const unsubscribe = this.#served.subscribe((served) => {
+      if (served === id) patience.abort();
+    });
+    try {
+      const { problem = null } = this.#options.store.addons.get(id)?.backend ?? {};
+      // One that is broken is not waited for.
+      if (this.isServing(id) || problem !== null) return;
+      this.kick(id);
+      // Aborted: it serves, or nobody will see to it any more.
+      await sleep(clock, timeoutMs, AbortSignal.any([patience.signal, this.#stopped.signal])).catch(
+        () => undefined,
+      );
+    } finally {
+      unsubscribe();
+      end();
+      this.#stayAwake(id, policy.lingerMs);
+      this.kick(id);
+    }
+  }
+
+  /** Something about the app's dynos has changed: its add-ons may fall asleep now, or have to wake. */
+  appChanged(appId: AppId): void {
+    if (this.#options.sleep.depth === 'off') return;
+    for (const { id } of this.#attachedTo(appId)) this.kick(id);
+  }
+
+  missing(appId: AppId): string[] {
+    return this.#attachedTo(appId)
+      .filter(({ id, state }) => state === 'provisioned' && !this.isServing(id))
+      .map(({ name }) => name);
+  }
+
+  need(appId: AppId): void {
+    for (const { id } of this.#attachedTo(appId)) if (!this.isServing(id)) this.kick(id);
+  }
+
   async exec(
     id: AddOnId,
     command: BackendCommand,
@@ -83,26 +170,37 @@ export class AddOnBackends implements AddOnManager {
   ): Promise<ExecResult> {
     const { engine } = this.#options;
     const container = this.#running(id);
-    return available(async () => {
-      await this.#steps.putFiles(container, command.files ?? []);
-      return engine.exec(container, command.argv, { ...execOptions(command), ...options });
-    });
+    return this.#whileAwake(id, () =>
+      available(async () => {
+        await this.#steps.putFiles(container, command.files ?? []);
+        return engine.exec(container, command.argv, { ...execOptions(command), ...options });
+      }),
+    );
   }
 
   async execAttached(id: AddOnId, command: BackendCommand): Promise<AttachedCommand> {
     const { engine } = this.#options;
     const container = this.#running(id);
-    return available(async () => {
-      await this.#steps.putFiles(container, command.files ?? []);
-      return engine.execAttached(container, command.argv, { ...execOptions(command), terminal: null });
-    });
+    const end = this.#beginCommand(id);
+    try {
+      const attached = await available(async () => {
+        await this.#steps.putFiles(container, command.files ?? []);
+        return engine.execAttached(container, command.argv, { ...execOptions(command), terminal: null });
+      });
+      // It ends with its outputs, whoever is told of its status.
+      attached.stdout.once('close', end);
+      return attached;
+    } catch (error) {
+      end();
+      throw error;
+    }
   }
 
   async setUp(id: AddOnId): Promise<void> {
     const addon = this.#options.store.addons.get(id);
     if (addon === undefined) throw notFound('add_on');
     const container = this.#running(id);
-    await available(() => this.#steps.setUp(addon, container));
+    await this.#whileAwake(id, () => available(() => this.#steps.setUp(addon, container)));
   }
 
   async restart(id: AddOnId): Promise<void> {
@@ -138,7 +236,10 @@ export class AddOnBackends implements AddOnManager {
       const own = containers.filter(({ labels }) => labels[ADDON_LABEL] === id).map(toObserved);
       const input = this.#inputOf(id, own);
       if (planAddOn(input).length > 0) this.kick(id);
-      else this.#kickAtDeadline(id, input);
+      else {
+        if (input.serving !== null) this.#logs.follow(id, input.serving);
+        this.#kickAtDeadline(id, input);
+      }
     }
   }
 
@@ -196,6 +297,9 @@ export class AddOnBackends implements AddOnManager {
       const input = this.#inputOf(id, containers.map(toObserved));
       const steps = planAddOn(input);
       if (steps.length === 0 || this.#isStopped()) {
+        // Each time: a stream that was lost is taken up again.
+        if (input.serving !== null) this.#logs.follow(id, input.serving);
+        if (input.addon === undefined) this.#logs.forget(id);
         this.#kickAtDeadline(id, input);
         return;
       }
@@ -214,12 +318,72 @@ export class AddOnBackends implements AddOnManager {
       wanted: addon === undefined ? null : this.#wanted(addon),
       containers,
       serving: this.#steps.serving(id),
+      told: this.#steps.told(id),
+      rest: addon === undefined ? null : this.#restOf(addon),
       now: clock.now(),
     };
   }
 
+  /** null: it is to be awake. Read off the store each time, so that a wake of an app needs nothing but its rows. */
+  #restOf({ id, state }: AddOn): Rest | null {
+    const { store, clock, sleep: policy } = this.#options;
+    if (policy.depth === 'off' || state !== 'provisioned') return null;
+    const until = this.#awakeUntil.get(id);
+    if ((until !== undefined && until > clock.now()) || this.#commands.has(id)) return null;
+    const building = new Set(store.builds.pending().map(({ appId }) => appId));
+    const apps = [...new Set(store.attachments.ofAddOn(id).map(({ appId }) => appId))].map((appId) =>
+      appRestOf(store.dynos.of(appId), building.has(appId) || store.releases.pending(appId).length > 0),
+    );
+    if (!mayAddOnSleep(apps)) return null;
+    return { depth: policy.depth, dozeAt: new Date(this.#managingSince.getTime() + policy.lingerMs) };
+  }
+
+  #hasFrozenClients(id: AddOnId): boolean {
+    const { store } = this.#options;
+    return store.attachments
+      .ofAddOn(id)
+      .some(({ appId }) => store.dynos.of(appId).some(({ startedAt }) => startedAt !== null));
+  }
+
+  #stayAwake(id: AddOnId, forMs: number): void {
+    const now = this.#options.clock.now().getTime();
+    const until = Math.max(now + forMs, this.#awakeUntil.get(id)?.getTime() ?? 0);
+    this.#awakeUntil.set(id, new Date(until));
+  }
+
+  #beginCommand(id: AddOnId): () => void {
+    this.#commands.set(id, (this.#commands.get(id) ?? 0) + 1);
+    let ended = false;
+    return () => {
+      if (ended) return;
+      ended = true;
+      const left = (this.#commands.get(id) ?? 1) - 1;
+      if (left > 0) this.#commands.set(id, left);
+      else this.#commands.delete(id);
+    };
+  }
+
+  async #whileAwake<T>(id: AddOnId, work: () => Promise<T>): Promise<T> {
+    const end = this.#beginCommand(id);
+    try {
+      return await work();
+    } finally {
+      end();
+    }
+  }
+
   #wanted(addon: AddOn): string | null {
     return this.#steps.specOf(addon)?.container.labels[ADDON_SPEC_LABEL] ?? null;
+  }
+
+  /** Those with a container that somebody knows how to make. */
+  #attachedTo(appId: AppId): AddOn[] {
+    const { store, providers } = this.#options;
+    const ids = new Set(store.attachments.of(appId).map(({ addonId }) => addonId));
+    return [...ids].flatMap((id) => {
+      const addon = store.addons.get(id);
+      return addon !== undefined && providers.of(addon)?.provider.kind === 'container' ? [addon] : [];
+    });
   }
 
   #running(id: AddOnId): ContainerId {
@@ -233,9 +397,13 @@ export class AddOnBackends implements AddOnManager {
   }
 
   #kickAtDeadline(id: AddOnId, input: AddOnPlanInput): void {
-    const deadline = nextAddOnDeadline(input);
-    if (deadline !== null) {
-      this.#kickAfter(id, Math.max(deadline.getTime() - this.#options.clock.now().getTime(), 0));
+    const awakeUntil = this.#awakeUntil.get(id);
+    if (awakeUntil !== undefined && awakeUntil <= input.now) this.#awakeUntil.delete(id);
+    const deadlines = [nextAddOnDeadline(input), this.#awakeUntil.get(id) ?? null].flatMap((at) =>
+      at === null ? [] : [at.getTime()],
+    );
+    if (deadlines.length > 0) {
+      this.#kickAfter(id, Math.max(Math.min(...deadlines) - this.#options.clock.now().getTime(), 0));
     }
   }
 

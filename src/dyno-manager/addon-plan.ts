@@ -1,4 +1,5 @@
 import { purgeAt, type AddOn } from '../domain/addon';
+import type { AddOnSleepDepth } from '../domain/addon-sleep';
 import type { ContainerId, ContainerInfo } from '../engine/engine';
 
 /**
@@ -11,8 +12,15 @@ import type { ContainerId, ContainerInfo } from '../engine/engine';
  * - created, or ended and counted: **start**. Ended and not counted yet: **count** says when the next start may be.
  * - paused, by whomever: **resume**.
  * - running, not known to serve: **probe** asks it, and sets it up once it answers.
- * - running and serving: one that is `provisioning` is **ready**, told once.
- * - `provisioning` for too long, or after too many ends: **fail** gives up.
+ * - running and serving: one that is `provisioning` is **ready**, told once for each time that it came to serve. What
+ *   else it needs before it is provisioned (a fork is filled) may take its time.
+ * - `provisioning` for too long without serving, or after too many ends: **fail** gives up.
+ *
+ * Wanted, but all its apps are asleep (`rest`; ADR 36):
+ * - running: **doze** shuts it down or pauses it, once it may.
+ * - paused, or ended and counted: it sleeps. Ended and not counted yet: **note** says that this end is none to count.
+ * - made of something else than is wanted now: **replace** as ever; its successor is created when it wakes.
+ * - none, or created: left so until it wakes.
  *
  * Deprovisioned:
  * - any container: **remove** shuts it down first.
@@ -30,6 +38,8 @@ export type AddOnStep =
   | { kind: 'start'; containerId: ContainerId }
   | { kind: 'count'; container: ObservedBackend }
   | { kind: 'resume'; containerId: ContainerId }
+  | { kind: 'doze'; containerId: ContainerId; depth: Rest['depth'] }
+  | { kind: 'note'; container: ObservedBackend }
   | { kind: 'probe'; containerId: ContainerId }
   | { kind: 'ready' }
   | { kind: 'fail'; reason: string }
@@ -48,6 +58,13 @@ export interface ObservedBackend {
   finishedAt: Date | null;
 }
 
+/** All of an add-on's apps are asleep, and nobody asks for it. */
+export interface Rest {
+  depth: Exclude<AddOnSleepDepth, 'off'>;
+  /** From when on one that runs may fall asleep. */
+  dozeAt: Date;
+}
+
 export interface AddOnPlanInput {
   /** undefined: the store knows none of this id. */
   addon: AddOn | undefined;
@@ -57,6 +74,10 @@ export interface AddOnPlanInput {
   containers: readonly ObservedBackend[];
   /** The container that was seen to serve since it was started. */
   serving: ContainerId | null;
+  /** Was it told that this container serves? */
+  told: boolean;
+  /** null: it is to be awake. */
+  rest: Rest | null;
   now: Date;
 }
 
@@ -98,7 +119,7 @@ export function planAddOn(input: AddOnPlanInput): AddOnStep[] {
 }
 
 /** When the plan may change although nothing happens; null = never. */
-export function nextAddOnDeadline({ addon, containers, now }: AddOnPlanInput): Date | null {
+export function nextAddOnDeadline({ addon, containers, rest, now }: AddOnPlanInput): Date | null {
   if (addon === undefined) {
     const ages = containers.map(({ createdAt }) => createdAt.getTime() + ORPHAN_GRACE_MS);
     return ages.length === 0 ? null : new Date(Math.min(...ages));
@@ -107,24 +128,31 @@ export function nextAddOnDeadline({ addon, containers, now }: AddOnPlanInput): D
     purgeAt(addon),
     addon.deprovisionedAt === null ? addon.backend.nextStartAt : null,
     addon.state === 'provisioning' ? provisionDeadline(addon) : null,
+    rest?.dozeAt ?? null,
   ].filter((at): at is Date => at !== null && at > now);
   return candidates.length === 0 ? null : new Date(Math.min(...candidates.map((at) => at.getTime())));
 }
 
-function planWanted(addon: AddOn, { wanted, containers, serving, now }: AddOnPlanInput): AddOnStep[] {
+function planWanted(addon: AddOn, input: AddOnPlanInput): AddOnStep[] {
+  const { wanted, containers, serving, told, rest, now } = input;
   // Without its provider it is left as it is, running or not: nobody could say how to make it.
   if (wanted === null) return [];
   if (addon.state === 'provisioning') {
     if (addon.backend.failures >= MAX_FAILURES_AT_FIRST) {
       return [{ kind: 'fail', reason: addon.backend.problem ?? 'it did not start' }];
     }
-    if (provisionDeadline(addon) <= now) return [{ kind: 'fail', reason: 'it took too long to start' }];
+    if (serving === null && provisionDeadline(addon) <= now)
+      return [{ kind: 'fail', reason: 'it took too long to start' }];
   }
   const stale = containers.filter(({ spec }) => spec !== wanted);
   if (stale.length > 0) {
     return stale.map(({ id, state }) => ({ kind: 'replace', containerId: id, running: isRunning(state) }));
   }
   const [container] = containers;
+  if (addon.state === 'provisioned' && rest !== null) {
+    const isUp = container?.state === 'running' || (container?.state === 'paused' && rest.depth !== 'freeze');
+    if (!isUp || rest.dozeAt <= now) return planResting(addon, container, rest);
+  }
   const mayStart = addon.backend.nextStartAt === null || addon.backend.nextStartAt <= now;
   if (container === undefined) return mayStart ? [{ kind: 'create' }] : [];
   switch (container.state) {
@@ -137,7 +165,21 @@ function planWanted(addon: AddOn, { wanted, containers, serving, now }: AddOnPla
       return [{ kind: 'resume', containerId: container.id }];
     case 'running':
       if (serving !== container.id) return [{ kind: 'probe', containerId: container.id }];
-      return addon.state === 'provisioning' ? [{ kind: 'ready' }] : [];
+      return addon.state === 'provisioning' && !told ? [{ kind: 'ready' }] : [];
+  }
+}
+
+function planResting(addon: AddOn, container: ObservedBackend | undefined, { depth }: Rest): AddOnStep[] {
+  switch (container?.state) {
+    case undefined:
+    case 'created':
+      return [];
+    case 'exited':
+      return isCounted(addon, container) ? [] : [{ kind: 'note', container }];
+    case 'paused':
+      return depth === 'freeze' ? [] : [{ kind: 'doze', containerId: container.id, depth }];
+    case 'running':
+      return [{ kind: 'doze', containerId: container.id, depth }];
   }
 }
 

@@ -16,6 +16,17 @@ export function parseListeningSockets(text: string): ListeningSocket[] {
   });
 }
 
+const ESTABLISHED = '01';
+
+/** How many others are connected to one of these ports, by the same text. */
+export function countClients(text: string, ports: readonly number[]): number {
+  return text.split('\n').filter((line) => {
+    const [, local = '', remote = '', state] = line.trim().split(/\s+/);
+    const [port, from] = [parseInt(local.split(':')[1] ?? '', 16), remote.split(':')[0] ?? ''];
+    return state === ESTABLISHED && ports.includes(port) && !isLoopback(toAddress(from));
+  }).length;
+}
+
 /**
  * Why a web dyno that does listen somewhere did not become up, in a sentence for its log; undefined if it listens
  * nowhere. Loopback and a fixed port are what newcomers get wrong most.

@@ -33,6 +33,9 @@ import type { ObservedContainer } from './observe';
  * `OneOffs`. Past its time to live, after a day and some more as all dynos, or without its network, it is retired, and
  * not replaced.
  *
+ * While an add-on of the app does not serve, nothing is started that was not: what is `starting` waits for it, for a
+ * minute at most, and is started without it then. That goes for **launch**, **prepare** and **thaw**.
+ *
  * Invariants: all of an app's dynos that sleep do it together, and only beside a web dyno among them; at most one dyno
  * of a name is not `down`; a container without a row is an **orphan** and removed
  * after a grace period; a row exists before its container does.
@@ -113,6 +116,10 @@ export interface PlanInput {
   cycleMs: number;
   /** How long a frozen dyno stays so before it is stopped; null = for ever. */
   frozenMs: number | null;
+  /** Add-ons of the app that do not serve and should. */
+  missingAddOns: readonly string[];
+  /** Since when this process has been looking after dynos: nothing waits for add-ons from before that. */
+  managingSince: Date;
   /** Since when exits have been seen as they happen. */
   watchingSince: Date;
   now: Date;
@@ -128,6 +135,8 @@ const CYCLE_SPREAD_MS = 216 * 60_000;
 export const ORPHAN_GRACE_MS = 30_000;
 /** For so long a dyno awaits its client (Dev Center "Error Codes", R13). */
 export const ATTACH_TIMEOUT_MS = 30_000;
+/** For so long what is to start waits for add-ons of its app. A database that recovers takes seconds. */
+export const ADDON_WAIT_MS = 60_000;
 
 export function planDynos(input: PlanInput): Step[] {
   const containerOf = new Map(input.containers.map((container) => [container.dynoId, container]));
@@ -135,6 +144,9 @@ export function planDynos(input: PlanInput): Step[] {
   const occupied = new Set<string>();
   const asleep = isAsleep(input, wanted);
   const steps: Step[] = [];
+  const add = (step: Step | undefined): void => {
+    if (step !== undefined && !waitsForAddOns(step, input)) steps.push(step);
+  };
 
   for (const dyno of input.dynos) {
     const container = containerOf.get(dyno.id) ?? null;
@@ -143,8 +155,7 @@ export function planDynos(input: PlanInput): Step[] {
       continue;
     }
     if (dyno.oneOff !== null) {
-      const step = planOneOff(dyno, dyno.oneOff, container, input);
-      if (step !== undefined) steps.push(step);
+      add(planOneOff(dyno, dyno.oneOff, container, input));
       continue;
     }
     if (dyno.superseded) {
@@ -167,11 +178,11 @@ export function planDynos(input: PlanInput): Step[] {
       continue;
     }
     occupied.add(slot(dyno));
-    const step =
+    add(
       dyno.state === 'idle'
         ? planIdle(dyno, desired, container, asleep, input)
-        : planStaying(dyno, desired, container, input);
-    if (step !== undefined) steps.push(step);
+        : planStaying(dyno, desired, container, input),
+    );
   }
 
   for (const [name, desired] of wanted) {
@@ -190,7 +201,10 @@ export function planDynos(input: PlanInput): Step[] {
 
 /** When a plan may differ although nothing happens: the next retry, boot timeout or end of a grace period. */
 export function nextDeadline(
-  input: Pick<PlanInput, 'desired' | 'dynos' | 'containers' | 'cycleMs' | 'frozenMs' | 'now'>,
+  input: Pick<
+    PlanInput,
+    'desired' | 'dynos' | 'containers' | 'cycleMs' | 'frozenMs' | 'missingAddOns' | 'managingSince' | 'now'
+  >,
 ): Date | null {
   const known = new Set(input.dynos.map((dyno) => dyno.id));
   const times = [
@@ -206,10 +220,28 @@ export function nextDeadline(
       known.has(container.dynoId) ? [] : [container.createdAt.getTime() + ORPHAN_GRACE_MS],
     ),
   ];
+  if (input.missingAddOns.length > 0) {
+    const waits = input.dynos
+      .filter(({ state }) => state === 'starting')
+      .map((dyno) => waitEnds(dyno, input));
+    times.push(...waits.filter((time) => time > input.now.getTime()));
+  }
   if (input.dynos.some((dyno) => dyno.superseded && dyno.state !== 'down'))
     times.push(prebootEnds(input) ?? Infinity);
   const next = Math.min(...times, Infinity);
   return next === Infinity ? null : new Date(next);
+}
+
+/** Would the step start something before the app's add-ons serve, and may it still wait? */
+function waitsForAddOns(step: Step, input: PlanInput): boolean {
+  if (step.kind !== 'launch' && step.kind !== 'prepare' && step.kind !== 'thaw') return false;
+  // Somebody has paused it by hand while it was up: it has begun long ago.
+  if (step.dyno.state !== 'starting' || input.missingAddOns.length === 0) return false;
+  return waitEnds(step.dyno, input) > input.now.getTime();
+}
+
+function waitEnds({ updatedAt }: Dyno, { managingSince }: Pick<PlanInput, 'managingSince'>): number {
+  return Math.max(updatedAt.getTime(), managingSince.getTime()) + ADDON_WAIT_MS;
 }
 
 function planStaying(

@@ -53,11 +53,13 @@ export class Reconciler implements DynoManager {
   /** Apps whose last pass failed, and when they are next looked at if nothing happens meanwhile. */
   readonly #failures = new Map<AppId, { delayMs: number; retryAt: number }>();
   readonly #stopped = new AbortController();
+  readonly #managingSince: Date;
   #watchingSince = NOT_WATCHING;
   #watching: Promise<void> = Promise.resolve();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#managingSince = options.clock.now();
     this.#sandboxes = new SandboxPool({
       ...options,
       size: options.readySandboxes,
@@ -250,6 +252,9 @@ export class Reconciler implements DynoManager {
       }
       const input = this.#inputOf(appId, containers, stopping);
       const steps = planDynos(input);
+      if (input.missingAddOns.length > 0 && input.dynos.some(({ state }) => state === 'starting')) {
+        this.#options.addons.need(appId);
+      }
       if (steps.length === 0 || this.#isStopped()) {
         this.#kickAtDeadline(appId, input);
         return;
@@ -279,6 +284,8 @@ export class Reconciler implements DynoManager {
       attended: this.#steps.attended,
       stopping: new Set([...stopping, ...this.#steps.stopping]),
       clients: this.#steps.oneOffs.clients,
+      missingAddOns: this.#options.addons.missing(appId),
+      managingSince: this.#managingSince,
       watchingSince: this.#watchingSince,
       now: clock.now(),
     };

@@ -2,8 +2,10 @@ import type { Dyno } from '../domain/dyno';
 import type { AppId, DynoId } from '../domain/ids';
 import { isSleeper, sleepStateOf } from '../domain/sleep';
 import { ignoring, type ContainerEngine, type ContainerId } from '../engine/engine';
+import type { Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import type { Store } from '../store/store';
+import type { AddOnGate } from './addon-gate';
 import type { DesiredDyno } from './desired';
 import type { DynoRows } from './dyno-rows';
 
@@ -11,6 +13,8 @@ export interface SleepOptions {
   store: Store;
   engine: ContainerEngine;
   logger: Logger;
+  clock: Clock;
+  addons: AddOnGate;
   rows: DynoRows;
   /** Makes a row for a dyno that sleeps stopped, in the slot of one that is gone. */
   insert: (desired: DesiredDyno, crashCount: number) => void;
@@ -95,6 +99,7 @@ export class Sleep {
   takeFresh(appId: AppId): Dyno[] {
     const fresh = this.#fresh.get(appId) ?? [];
     this.#fresh.delete(appId);
+    if (this.#options.addons.missing(appId).length > 0) return [];
     return fresh.flatMap(({ id }) => {
       const dyno = this.#options.store.dynos.get(id);
       return dyno?.state === 'starting' && dyno.startedAt === null ? [dyno] : [];
@@ -115,7 +120,7 @@ export class Sleep {
   }
 
   async #thaw(dyno: Dyno, containerId: ContainerId, endpoint: Dyno['endpoint']): Promise<void> {
-    const { store, engine, attend, becomeUp } = this.#options;
+    const { store, engine, clock, attend, becomeUp } = this.#options;
     let thawed = true;
     try {
       await engine.unpause(containerId);
@@ -127,8 +132,14 @@ export class Sleep {
     if (current?.state !== 'starting') return;
     // Only one that was up is put to sleep frozen, and its port has stayed open: the kernel would accept a connection
     // to it even while it is frozen.
-    if (thawed && dyno.state === 'idle') becomeUp(current);
-    else attend(current, containerId, endpoint);
+    if (thawed && dyno.state === 'idle') {
+      becomeUp(current);
+      return;
+    }
+    // It may have waited for add-ons: the time in which it has to listen begins now.
+    const begun = { ...current, updatedAt: clock.now() };
+    store.dynos.save(begun);
+    attend(begun, containerId, endpoint);
   }
 
   /** What slept frozen sleeps on stopped: its memory is wanted back, or it has ended. */
@@ -142,6 +153,13 @@ export class Sleep {
 
   /** A look at the engine first, as a plan takes it, would double the time that a frozen dyno needs. */
   async #rouse(appId: AppId, woken: readonly Dyno[]): Promise<void> {
+    const { addons, kick } = this.#options;
+    if (addons.missing(appId).length > 0) {
+      // They wait for them: the plan's affair.
+      addons.need(appId);
+      kick(appId);
+      return;
+    }
     this.#fresh.set(
       appId,
       woken.filter(({ startedAt }) => startedAt === null),
@@ -155,6 +173,6 @@ export class Sleep {
       // The plan finds it paused and tries again.
       this.#options.logger.warn('could not thaw a dyno', { app: appId, error: thaw.reason as unknown });
     }
-    this.#options.kick(appId);
+    kick(appId);
   }
 }

@@ -8,6 +8,7 @@ import { sleep, type Clock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import type { Logplex } from '../logplex/logplex';
 import type { Store } from '../store/store';
+import type { AddOnGate } from './addon-gate';
 import { judgeCrash, refusalDelayMs, type CrashVerdict } from './back-off';
 import { untilListening } from './boot-watch';
 import type { DesiredDyno } from './desired';
@@ -30,6 +31,7 @@ export interface StepsOptions {
   installationId: string;
   network: string;
   sandboxes: SandboxPool;
+  addons: AddOnGate;
   caBundlePath?: string;
   /** Makes the image of a slug again, where the engine has it no more; answers its reference. */
   restoreImage: (slug: Slug) => Promise<string>;
@@ -83,6 +85,8 @@ export class Steps {
   readonly #readUntil = new Map<DynoId, string>();
   /** Launches in a row that the engine has refused, by app and name. */
   readonly #refusals = new Map<string, number>();
+  /** Started without add-ons that did not serve: what becomes of these is the app's affair. */
+  readonly #startedWithout = new Set<DynoId>();
   readonly #stopped = new AbortController();
 
   constructor(options: StepsOptions) {
@@ -149,6 +153,7 @@ export class Steps {
       case 'freeze':
         return this.sleep.freeze(step.dyno, step.containerId);
       case 'thaw':
+        this.#sayWhatIsMissing(step.dyno);
         return this.sleep.thaw(step.dyno, step.container.id, this.#endpointOf(step.dyno, step.container));
       case 'deepen':
         this.sleep.deepen(step.dyno, step.desired);
@@ -168,6 +173,7 @@ export class Steps {
         });
         return this.#options.engine.remove(step.containerId);
       case 'prepare':
+        this.#sayWhatIsMissing(step.dyno);
         return this.oneOffs.prepare(step.dyno);
       case 'connect':
         return this.oneOffs.connect(step.dyno, step.containerId);
@@ -270,6 +276,7 @@ export class Steps {
     // Told to stop, or gone with its app, while it waited for its turn.
     if (store.dynos.get(planned.id)?.state !== 'starting') return;
     const { dyno, sandbox } = this.#place(planned);
+    this.#sayWhatIsMissing(dyno);
     this.#rows.say(dyno, `Starting process with command \`${shownCommand(dyno)}\``);
     let refusal = await this.#tryToLaunch(dyno, sandbox);
     if (refusal !== undefined && sandbox !== undefined) {
@@ -305,6 +312,15 @@ export class Steps {
       if (containerId !== undefined) await engine.remove(containerId);
       return error;
     }
+  }
+
+  /** It was waited for long enough. */
+  #sayWhatIsMissing(dyno: Dyno): void {
+    const missing = this.#options.addons.missing(dyno.appId);
+    if (missing.length === 0) return;
+    this.#startedWithout.add(dyno.id);
+    const verb = missing.length === 1 ? 'does' : 'do';
+    this.#rows.say(dyno, `Starting although ${missing.join(', ')} ${verb} not answer`);
   }
 
   /** Gives it a ready sandbox if there is one, on record before its container is made. */
@@ -464,9 +480,23 @@ export class Steps {
     this.#rows.say(dyno, `Process exited with status ${container.exitCode ?? 0}`);
     const ranMs =
       dyno.startedAt === null ? 0 : this.#options.clock.now().getTime() - dyno.startedAt.getTime();
-    this.#moveToCrashed(dyno, judgeCrash(dyno.crashCount, ranMs));
+    this.#moveToCrashed(
+      dyno,
+      this.#isExcused(dyno)
+        ? { crashCount: dyno.crashCount, delayMs: 0 }
+        : judgeCrash(dyno.crashCount, ranMs),
+    );
+    this.#startedWithout.delete(dyno.id);
     this.#options.changed(dyno.appId);
     await this.#options.engine.remove(container.id);
+  }
+
+  /**
+   * It ended while an add-on of its app was away, which it may have missed: no reason for a cool-off. Its successor waits
+   * for the add-on, or is started without it a minute later and excused no more.
+   */
+  #isExcused({ id, appId }: Dyno): boolean {
+    return !this.#startedWithout.has(id) && this.#options.addons.missing(appId).length > 0;
   }
 
   #moveToCrashed(dyno: Dyno, verdict: CrashVerdict): void {
@@ -551,6 +581,7 @@ export class Steps {
 
   #forget(dyno: Dyno): void {
     this.#readUntil.delete(dyno.id);
+    this.#startedWithout.delete(dyno.id);
     this.oneOffs.dismiss(dyno.id);
     if (dyno.oneOff === null) this.#rows.delete(dyno);
     else this.#rows.conclude(dyno, { how: 'stopped' });

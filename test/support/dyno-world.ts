@@ -13,6 +13,7 @@ import type { ProcessTypes } from '../../src/domain/procfile';
 import type { Release } from '../../src/domain/release';
 import type { SleepPolicy } from '../../src/domain/sleep';
 import type { Slug } from '../../src/domain/slug';
+import type { AddOnGate } from '../../src/dyno-manager/addon-gate';
 import { Reconciler } from '../../src/dyno-manager/reconciler';
 import { silentLogger } from '../../src/lib/logger';
 import { Logplex } from '../../src/logplex/logplex';
@@ -62,6 +63,13 @@ export class DynoWorld {
   restoreImage: (slug: Slug) => Promise<string> = () =>
     Promise.reject(new EngineError('not_found', 'no archive'));
   onChange: (appId: AppId) => void = () => undefined;
+  /** Add-ons that the apps have and that do not serve. */
+  missingAddOns: readonly string[] = [];
+  readonly neededFor: AppId[] = [];
+  addons: AddOnGate = {
+    missing: () => this.missingAddOns,
+    need: (appId) => void this.neededFor.push(appId),
+  };
 
   constructor(
     store = Store.open(':memory:'),
@@ -100,7 +108,7 @@ export class DynoWorld {
     this.phase = new ReleasePhase(this.context, { outputDir: this.outputDir, logger: silentLogger });
     this.releases = new Releases(this.context, this.phase);
     this.apps = new Apps(this.context, this.releases, [this.phase]);
-    this.configVars = new ConfigVarsService(this.context, this.releases);
+    this.configVars = new ConfigVarsService(this.context, this.releases, { namesToCome: () => new Set() });
     this.formation = new FormationService(this.context);
     this.dynos = new Dynos(this.context);
     this.account = new AccountService(this.context).ensure('user@example.com');
@@ -127,7 +135,11 @@ export class DynoWorld {
     this.engine.behave(which, {
       exec: (argv, _options, container) => {
         if (/^kill -(TERM|HUP) -1$/.test(argv.at(-1) ?? '') && script.ignoresSigterm !== true)
-          setImmediate(() => this.engine.exit(container.spec.name, 143));
+          setImmediate(() => {
+            const { name } = container.spec;
+            // It may have been removed by somebody else meanwhile.
+            if (this.engine.containers().some((other) => other.name === name)) this.engine.exit(name, 143);
+          });
         return { exitCode: 0, stdout: '', stderr: '' };
       },
       ...script,
@@ -217,6 +229,10 @@ export class DynoWorld {
       logplex: this.logplex,
       clock: this.mortal.clock,
       logger: silentLogger,
+      addons: {
+        missing: (appId) => this.addons.missing(appId),
+        need: (appId) => this.addons.need(appId),
+      },
       installationId: INSTALLATION,
       network: 'net',
       restoreImage: (slug) => this.restoreImage(slug),

@@ -19,6 +19,7 @@ import { drawnPage } from './drawn-pages';
 import { DRAWN_PAGE_POLICY, html, htmlDocument, type Html } from './html';
 import { pageIdOf } from './page-host';
 import { serveFromContainer } from './served-page';
+import { sendSignOn } from './sign-on-page';
 
 export interface AddOnPagesOptions {
   services: ApiServices;
@@ -84,10 +85,20 @@ export function createAddOnPages({ services, logger, stopping }: AddOnPagesOptio
       next();
       return;
     }
+    if (!addons.isServing(addon)) await addons.awaken(addon);
     const target = addons.address(addon, page.port);
     if (target === undefined || !addons.isServing(addon)) throw notServing(addon, addons.problem(addon));
     const headers = page.headers?.(addon) ?? {};
     await serveFromContainer(req, res, { target, headers, sessionCookie: COOKIE, stopping, logger });
+  });
+
+  app.get('/', (_req, res, next) => {
+    const { addon, page } = res.locals as OpenedPage;
+    if (page?.kind !== 'sign-on' || addon.state !== 'provisioned') {
+      next();
+      return;
+    }
+    sendSignOn(res, addon.name, services.partners.signOn.request(addon, services.account.current()));
   });
 
   app.use(express.text({ type: FORM, limit: MAX_FORM }));

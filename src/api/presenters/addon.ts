@@ -13,8 +13,10 @@ export interface AddOnSurroundings {
   app: { id: string; name: string };
   /** undefined: its service is not known any more. */
   offer: Offer | undefined;
-  /** What `addons:open` opens. */
-  webUrl: string;
+  /** What `addons:open` opens; null: not for who asks. */
+  webUrl: string | null;
+  /** What its partner calls it; default: as we do. */
+  providerId?: string;
   configVars: readonly string[];
   /** Which references are wanted as whole objects (header Accept-Expansion). */
   expand: ReadonlySet<string>;
@@ -39,7 +41,7 @@ export function presentAddOn(addon: AddOn, surroundings: AddOnSurroundings): Rec
       offer !== undefined && expand.has('plan')
         ? presentPlan(offer)
         : { id: planId(addon.service, { name: addon.plan }), name: planName(addon) },
-    provider_id: addon.id,
+    provider_id: surroundings.providerId ?? addon.id,
     ...(addon.provisionMessage === null ? {} : { provision_message: addon.provisionMessage }),
     state: addon.state,
     updated_at: addon.updatedAt,

@@ -1,6 +1,7 @@
 import { Router, type Request } from 'express';
 import type { AddOn, AddOnOptions } from '../../domain/addon';
 import { planName } from '../../domain/addon';
+import { forbidden } from '../../domain/errors';
 import { accountOf } from '../auth';
 import { IDENTITY, nameOf, wordsOf, type Identity } from '../identity';
 import { sendList, type SortKeys } from '../lists';
@@ -40,8 +41,10 @@ const resolveBody = new RequestBody<{ addon: string; app?: string | null; addon_
 const SORT_KEYS: SortKeys<AddOn> = { id: (addon) => addon.id, name: (addon) => addon.name };
 const EVERYTHING: ReadonlySet<string> = new Set(['addon_service', 'plan']);
 
-export function addonRoutes(services: Pick<ApiServices, 'apps' | 'addons' | 'pageSessions'>): Router {
-  const { apps, addons } = services;
+export function addonRoutes(
+  services: Pick<ApiServices, 'apps' | 'addons' | 'pageSessions' | 'partners'>,
+): Router {
+  const { apps, addons, partners } = services;
   const router = Router();
   const present = (req: Request, addon: AddOn, expand = expansionOf(req)): Record<string, unknown> =>
     presentAddOn(addon, {
@@ -49,6 +52,7 @@ export function addonRoutes(services: Pick<ApiServices, 'apps' | 'addons' | 'pag
       offer: addons.catalogue.find(addon),
       webUrl: webUrl(req, addon, services),
       configVars: addons.configVarNames(addon),
+      providerId: partners.resources.providerId(addon),
       expand,
     });
 
@@ -109,12 +113,20 @@ export function addonRoutes(services: Pick<ApiServices, 'apps' | 'addons' | 'pag
   // wants it not to be empty (contract, section 2.3).
   router.get('/addons/:addon/config', (req, res) => {
     const addon = addons.find(req.params.addon);
-    res.json(addons.attachments.namespaceConfig(addon, null));
+    res.json(partners.config(addon) ?? addons.attachments.namespaceConfig(addon, null));
   });
   router.get('/addons/:addon/config/:namespace', (req, res) => {
     const addon = addons.find(req.params.addon);
     res.json(addons.attachments.namespaceConfig(addon, req.params.namespace));
   });
+
+  // Partners come with tokens of their own (`partner-api.ts`).
+  const onlyForPartners = (): never => {
+    throw forbidden('Only the partner that provides this add-on may do that.');
+  };
+  router.patch('/addons/:addon/config', onlyForPartners);
+  router.post('/addons/:addon/actions/provision', onlyForPartners);
+  router.post('/addons/:addon/actions/deprovision', onlyForPartners);
 
   router.post('/actions/addons/resolve', (req, res) => {
     const { addon, app, addon_service: service } = resolveBody.parse(req.body);
@@ -159,6 +171,7 @@ export function addonRoutes(services: Pick<ApiServices, 'apps' | 'addons' | 'pag
         app: addons.ownerOf(addon).name,
         state: addon.state,
         serving: addons.hasBackend(addon) ? addons.isServing(addon) : null,
+        asleep: addons.isAsleep(addon),
         problem: addons.problem(addon),
         attachments: addons.attachments.ofAddOn(addon).map(({ name }) => name),
       })),

@@ -9,11 +9,18 @@ const updateBody = new RequestBody<ConfigVarChanges>('config-var', 'Update', {
   additionalProperties: { type: ['string', 'null'] },
 });
 
-export function configVarRoutes({ apps, configVars }: Pick<ApiServices, 'apps' | 'configVars'>): Router {
+export function configVarRoutes({
+  addons,
+  apps,
+  configVars,
+}: Pick<ApiServices, 'addons' | 'apps' | 'configVars'>): Router {
   const router = Router();
 
-  router.get('/apps/:app/config-vars', (req, res) => {
-    res.json(configVars.get(apps.find(req.params.app)));
+  router.get('/apps/:app/config-vars', async (req, res) => {
+    const app = apps.find(req.params.app);
+    // Whoever has the URLs connects: pg:psql and redis:cli at once, without another word to this API.
+    await addons.awakenOf(app);
+    res.json(configVars.get(app));
   });
 
   router.patch('/apps/:app/config-vars', (req, res) => {

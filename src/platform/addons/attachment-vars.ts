@@ -34,7 +34,11 @@ export class AttachmentVars {
 
   /** Their names, known before the add-on is usable. */
   names(addon: AddOn, attachment: Pick<AddOnAttachment, 'name' | 'namespace'>): string[] {
-    return Object.keys(this.wanted(addon, attachment) ?? {}).sort();
+    const suffixes = this.#catalogue.find(addon)?.provider.configVarSuffixes?.(addon);
+    const names =
+      suffixes?.map((suffix) => varName(attachment.name, suffix)) ??
+      Object.keys(this.wanted(addon, attachment) ?? {});
+    return names.sort();
   }
 
   /** Inside a transaction. Answers whether anything is other than before. */

@@ -34,7 +34,7 @@ export interface BuildsOptions {
   releases: Pick<Releases, 'deploy'>;
   sources: Pick<SourceFetcher, 'fetch'>;
   /** For what buildpacks ask for. */
-  addons: Pick<AddOns, 'createUsable'>;
+  addons: Pick<AddOns, 'createUsable' | 'awakenOf'>;
   /** Keeps what builds print. */
   outputDir: string;
   webUrl: (app: App) => string;
@@ -347,6 +347,9 @@ export class Builds implements AppResources {
     } else source = given;
     let built: BuiltSlug;
     try {
+      // Builds have the config vars, and some read their database. From here on its row keeps add-ons awake.
+      const awakening = this.#options.addons.awakenOf(app);
+      if (awakening !== undefined) await awakening;
       built = await builder.build(
         {
           buildId: job.build.id,

@@ -325,7 +325,10 @@ describe('attaching', () => {
     expect((await api.delete(`/addon-attachments/${first?.id ?? ''}`)).status).toBe(200);
     expect(await api.delete(`/addon-attachments/${second?.id ?? ''}`)).toMatchObject({
       status: 422,
-      body: { id: 'invalid_params', message: 'Cannot destroy last attachment to billing app' },
+      body: {
+        id: 'invalid_params',
+        message: 'Cannot destroy last attachment to billing app for resource db',
+      },
     });
     expect((await api.delete(`/addon-attachments/${first?.id ?? ''}`)).status).toBe(404);
   });

@@ -36,3 +36,19 @@ describe('what is kept', () => {
     },
   );
 });
+
+describe('how add-ons sleep', () => {
+  test('not at all, unless set', () => {
+    expect(loadConfig({}).addonSleep).toEqual({ depth: 'off', lingerMs: 900_000 });
+    expect(
+      loadConfig({ DYNODOCK_ADDON_SLEEP: 'freeze', DYNODOCK_ADDON_LINGER_SECONDS: '2' }).addonSleep,
+    ).toEqual({ depth: 'freeze', lingerMs: 2000 });
+  });
+
+  test.each([{ DYNODOCK_ADDON_SLEEP: 'on' }, { DYNODOCK_ADDON_LINGER_SECONDS: '-1' }])(
+    'refuses %j',
+    (env) => {
+      expect(() => loadConfig(env)).toThrow(ConfigError);
+    },
+  );
+});

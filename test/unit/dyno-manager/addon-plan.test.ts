@@ -11,6 +11,7 @@ import {
   type AddOnPlanInput,
   type AddOnStep,
   type ObservedBackend,
+  type Rest,
 } from '../../../src/dyno-manager/addon-plan';
 import type { ContainerId } from '../../../src/engine/engine';
 
@@ -55,7 +56,16 @@ function aContainer(more: Partial<ObservedBackend> = {}): ObservedBackend {
 }
 
 function plan(more: Partial<AddOnPlanInput>): AddOnStep[] {
-  return planAddOn({ addon: anAddOn(), wanted: 'spec', containers: [], serving: null, now: NOW, ...more });
+  return planAddOn({
+    addon: anAddOn(),
+    wanted: 'spec',
+    containers: [],
+    serving: null,
+    told: false,
+    rest: null,
+    now: NOW,
+    ...more,
+  });
 }
 const kinds = (more: Partial<AddOnPlanInput>): string[] => plan(more).map(({ kind }) => kind);
 
@@ -68,6 +78,10 @@ describe('an add-on that is wanted', () => {
     expect(kinds({ containers: [aContainer()], serving: c })).toEqual([]);
     const addon = anAddOn({ state: 'provisioning', provisionedAt: null });
     expect(kinds({ addon, containers: [aContainer()], serving: c })).toEqual(['ready']);
+    // It is being filled.
+    expect(kinds({ addon, containers: [aContainer()], serving: c, told: true })).toEqual([]);
+    const later = new Date(NOW.getTime() + 2 * PROVISION_TIMEOUT_MS);
+    expect(kinds({ addon, containers: [aContainer()], serving: c, told: true, now: later })).toEqual([]);
   });
 
   test('is started again after an end, once that is counted and its time has come', () => {
@@ -79,7 +93,15 @@ describe('an add-on that is wanted', () => {
     const later = new Date(NOW.getTime() + 1000);
     expect(kinds({ addon: counted(later), containers: [ended] })).toEqual([]);
     expect(kinds({ addon: counted(later) })).toEqual([]);
-    const input = { addon: counted(later), wanted: 'spec', containers: [ended], serving: null, now: NOW };
+    const input = {
+      addon: counted(later),
+      wanted: 'spec',
+      containers: [ended],
+      serving: null,
+      told: false,
+      rest: null,
+      now: NOW,
+    };
     expect(nextAddOnDeadline(input)).toEqual(later);
   });
 
@@ -129,11 +151,57 @@ describe('an add-on that was destroyed', () => {
       { kind: 'remove', containerId: 'c1', running: true },
     ]);
     expect(kinds({ addon })).toEqual([]);
-    const input = { addon, wanted: 'spec', containers: [], serving: null, now: NOW };
+    const input = { addon, wanted: 'spec', containers: [], serving: null, told: false, rest: null, now: NOW };
     expect(nextAddOnDeadline(input)).toEqual(purgeAt(addon));
     const old = { ...addon, deprovisionedAt: ago(UNDELETE_MS) };
     expect(kinds({ addon: old })).toEqual(['purge']);
     expect(kinds({ addon: old, containers: [aContainer({ state: 'exited' })] })).toEqual(['remove']);
+  });
+});
+
+describe('an add-on whose apps are all asleep', () => {
+  const rest = (depth: Rest['depth'], inMs = 0): Rest => ({ depth, dozeAt: new Date(NOW.getTime() + inMs) });
+  const c = 'c1' as ContainerId;
+
+  test('is shut down or paused, and then left so', () => {
+    for (const depth of ['stop', 'freeze'] as const) {
+      expect(plan({ rest: rest(depth), containers: [aContainer()], serving: c })).toEqual([
+        { kind: 'doze', containerId: c, depth },
+      ]);
+    }
+    const paused = [aContainer({ state: 'paused' })];
+    expect(plan({ rest: rest('freeze'), containers: paused })).toEqual([]);
+    expect(kinds({ rest: rest('stop'), containers: paused })).toEqual(['doze']);
+    const ended = aContainer({ state: 'exited', finishedAt: ago(1000) });
+    expect(kinds({ rest: rest('stop'), containers: [ended] })).toEqual(['note']);
+    const noted = anAddOn({ backend: { ...NO_BACKEND, endedAt: ago(1000) } });
+    expect(plan({ rest: rest('stop'), addon: noted, containers: [ended] })).toEqual([]);
+    expect(plan({ rest: rest('stop') })).toEqual([]);
+  });
+
+  test('stays awake for a while if it ran before this daemon did, and asleep if it slept', () => {
+    const soon = rest('stop', 1000);
+    expect(kinds({ rest: soon, containers: [aContainer()] })).toEqual(['probe']);
+    const input = {
+      addon: anAddOn(),
+      wanted: 'spec',
+      containers: [aContainer()],
+      serving: c,
+      told: false,
+      now: NOW,
+    };
+    expect(nextAddOnDeadline({ ...input, rest: soon })).toEqual(soon.dozeAt);
+    const noted = anAddOn({ backend: { ...NO_BACKEND, endedAt: NOW } });
+    const containers = [aContainer({ state: 'exited', finishedAt: ago(1000) })];
+    expect(plan({ rest: soon, addon: noted, containers })).toEqual([]);
+    expect(plan({ rest: rest('freeze', 1000), containers: [aContainer({ state: 'paused' })] })).toEqual([]);
+  });
+
+  test('gets its other plan when it wakes', () => {
+    const containers = [aContainer({ spec: 'old', state: 'exited' })];
+    expect(kinds({ rest: rest('stop'), containers })).toEqual(['replace']);
+    expect(kinds({ rest: rest('stop'), containers: [] })).toEqual([]);
+    expect(kinds({ containers: [] })).toEqual(['create']);
   });
 });
 
@@ -178,6 +246,8 @@ describe('whatever there is', () => {
     wanted: fc.option(fc.constantFrom('spec', 'new')),
     containers: fc.uniqueArray(containerArb, { selector: ({ id }) => id, maxLength: 3 }),
     serving: fc.option(fc.constantFrom('c1', 'c2').map((id) => id as ContainerId)),
+    told: fc.boolean(),
+    rest: fc.option(fc.record({ depth: fc.constantFrom<Rest['depth']>('stop', 'freeze'), dozeAt: date })),
   });
 
   test('a container is created only where there is none, so that no two have one volume', () => {
@@ -198,7 +268,7 @@ describe('whatever there is', () => {
         const own = new Set(input.containers.map(({ id }) => id));
         for (const step of planAddOn({ ...input, now: NOW })) {
           if ('containerId' in step) expect(own).toContain(step.containerId);
-          if (step.kind === 'count') expect(own).toContain(step.container.id);
+          if (step.kind === 'count' || step.kind === 'note') expect(own).toContain(step.container.id);
         }
       }),
     );
@@ -211,6 +281,22 @@ describe('whatever there is', () => {
         expect(input.addon?.state).toBe('deprovisioned');
         expect(input.containers).toEqual([]);
         expect(purgeAt(input.addon as AddOn)?.getTime()).toBeLessThanOrEqual(NOW.getTime());
+      }),
+    );
+  });
+
+  test('while it may sleep nothing wakes it, and while it may not nothing puts it to sleep', () => {
+    fc.assert(
+      fc.property(inputArb, (input) => {
+        const steps = planAddOn({ ...input, now: NOW }).map(({ kind }) => kind);
+        const { rest } = input;
+        if (input.addon?.state === 'provisioned' && rest !== null && rest.dozeAt <= NOW) {
+          for (const kind of steps) expect(['replace', 'doze', 'note']).toContain(kind);
+        }
+        if (rest === null || rest.dozeAt > NOW || input.addon?.state !== 'provisioned') {
+          expect(steps).not.toContain('doze');
+        }
+        if (rest === null) expect(steps).not.toContain('note');
       }),
     );
   });
@@ -250,7 +336,17 @@ function after(step: AddOnStep, input: AddOnPlanInput): AddOnPlanInput {
     case 'start':
     case 'resume':
       return { ...input, containers: replace(step.containerId, { state: 'running', finishedAt: null }) };
+    case 'doze':
+      return {
+        ...input,
+        containers: replace(
+          step.containerId,
+          step.depth === 'freeze' ? { state: 'paused' } : { state: 'exited', finishedAt: NOW },
+        ),
+        serving: null,
+      };
     case 'count':
+    case 'note':
       return {
         ...input,
         addon: {

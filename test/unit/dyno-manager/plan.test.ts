@@ -13,6 +13,7 @@ import {
   PREBOOT_MS,
   ORPHAN_GRACE_MS,
   planDynos,
+  ADDON_WAIT_MS,
   ATTACH_TIMEOUT_MS,
   nextDeadline,
   type ClientState,
@@ -24,6 +25,7 @@ import type { ContainerId } from '../../../src/engine/engine';
 const NOW = new Date('2026-01-02T03:04:05.000Z');
 const before = (ms: number): Date => new Date(NOW.getTime() - ms);
 const DAY_MS = 24 * 3_600_000;
+const NO_ADDONS = { missingAddOns: [] as string[], managingSince: before(3_600_000) };
 const V1 = randomUUID() as ReleaseId;
 const V2 = randomUUID() as ReleaseId;
 const ECO = 'eco' as DynoSizeName;
@@ -83,6 +85,7 @@ function plan(input: Partial<PlanInput>): Step[] {
     preboot: false,
     cycleMs: 0,
     frozenMs: null,
+    ...NO_ADDONS,
     watchingSince: before(60_000),
     now: NOW,
     ...input,
@@ -251,7 +254,9 @@ describe('planDynos with one-off dynos', () => {
       const input = { dynos: [dyno], containers: [aContainer(dyno)], attended: new Set([dyno.id]) };
       expect(plan(input)).toEqual([]);
       expect(kinds(plan({ ...input, desired: [wanted(1)] }))).toEqual(['insert']);
-      expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: NOW })).toBeNull();
+      expect(
+        nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...NO_ADDONS, ...input, now: NOW }),
+      ).toBeNull();
     }
   });
 
@@ -283,7 +288,9 @@ describe('planDynos with one-off dynos', () => {
     const input = { dynos: [dyno], containers: [aContainer(dyno, { state: 'created' })] };
     const earlier = new Date(NOW.getTime() - 1);
     expect(plan({ ...input, now: earlier })).toEqual([]);
-    expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: earlier })).toEqual(NOW);
+    expect(
+      nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...NO_ADDONS, ...input, now: earlier }),
+    ).toEqual(NOW);
     expect(kinds(plan(input))).toEqual(['attach-timeout']);
   });
 
@@ -329,19 +336,24 @@ describe('planDynos with one-off dynos', () => {
       };
       const earlier = new Date(NOW.getTime() - 1);
       expect(plan({ ...input, now: earlier })).toEqual([]);
-      expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: earlier })).toEqual(NOW);
+      expect(
+        nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...NO_ADDONS, ...input, now: earlier }),
+      ).toEqual(NOW);
       expect(plan(input)).toEqual([{ kind: 'retire', dyno, reason: 'stop' }]);
       expect(
         nextDeadline({
           desired: [],
           cycleMs: 0,
           frozenMs: null,
+          ...NO_ADDONS,
           ...input,
           dynos: [{ ...dyno, state: 'down' }],
           now: earlier,
         }),
       ).toBeNull();
-      expect(nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...input, now: NOW })).toBeNull();
+      expect(
+        nextDeadline({ desired: [], cycleMs: 0, frozenMs: null, ...NO_ADDONS, ...input, now: NOW }),
+      ).toBeNull();
     }
   });
 });
@@ -364,7 +376,7 @@ describe('planDynos with one-off dynos that have run for a day', () => {
     };
     const earlier = new Date(NOW.getTime() - 10);
     expect(plan({ ...input, now: earlier })).toEqual([]);
-    const deadline = nextDeadline({ frozenMs: null, desired: [], ...input, now: earlier });
+    const deadline = nextDeadline({ frozenMs: null, ...NO_ADDONS, desired: [], ...input, now: earlier });
     expect(deadline?.getTime()).toBeGreaterThan(earlier.getTime());
     expect(plan({ ...input, now: deadline ?? earlier })).toEqual([{ kind: 'retire', dyno, reason: 'cycle' }]);
     const down: Dyno = { ...dyno, state: 'down' };
@@ -585,11 +597,11 @@ describe('planDynos with dynos that sleep', () => {
     const containers = [aContainer(dyno, { state: 'paused' })];
     const input = { desired: [wanted()], dynos: [dyno], containers };
     const deepen = [{ kind: 'deepen', dyno, desired: wanted() }];
-    expect(plan({ ...input, frozenMs: 10_001 })).toEqual([]);
-    expect(nextDeadline({ ...input, cycleMs: 0, frozenMs: 10_001, now: NOW })).toEqual(
+    expect(plan({ ...input, frozenMs: 10_001, ...NO_ADDONS })).toEqual([]);
+    expect(nextDeadline({ ...input, cycleMs: 0, frozenMs: 10_001, ...NO_ADDONS, now: NOW })).toEqual(
       new Date(NOW.getTime() + 1),
     );
-    expect(plan({ ...input, frozenMs: 10_000 })).toEqual(deepen);
+    expect(plan({ ...input, frozenMs: 10_000, ...NO_ADDONS })).toEqual(deepen);
     expect(plan({ ...input, cycleMs: 1 })).toEqual([]);
     expect(plan({ ...input, cycleMs: 1, now: new Date(NOW.getTime() + 86_400_000) })).toEqual(deepen);
     expect(plan({ ...input, cutOff: new Set([dyno.id]) })).toEqual(deepen);
@@ -671,6 +683,75 @@ describe('planDynos with dynos that sleep', () => {
   });
 });
 
+describe('planDynos while add-ons of the app do not serve', () => {
+  const missingAddOns = ['postgresql-round-1'];
+  const held = { missingAddOns, managingSince: before(3_600_000) };
+  const starts = (step: Step): boolean =>
+    (step.kind === 'launch' || step.kind === 'prepare' || step.kind === 'thaw') &&
+    step.dyno.state === 'starting';
+
+  test('lets what is to start wait for a minute, one-off dynos and frozen ones too', () => {
+    const begun = before(ADDON_WAIT_MS - 1);
+    const web = aDyno({ state: 'starting', startedAt: null, updatedAt: begun });
+    const frozen = aDyno({ state: 'starting', number: 2, updatedAt: begun });
+    const young = { state: 'starting' as const, startedAt: null, updatedAt: begun };
+    const run = aOneOff(ATTACHED, young);
+    const detached = aOneOff(DETACHED, young);
+    const input = {
+      desired: [wanted(1), wanted(2)],
+      dynos: [web, frozen, run, detached],
+      containers: [aContainer(frozen, { state: 'paused' })],
+    };
+    expect(kinds(plan(input))).toEqual(['launch', 'thaw', 'prepare', 'launch']);
+    expect(plan({ ...input, ...held })).toEqual([]);
+    const end = new Date(NOW.getTime() + 1);
+    expect(nextDeadline({ ...input, ...held, cycleMs: 0, frozenMs: null, now: NOW })).toEqual(end);
+    expect(kinds(plan({ ...input, ...held, now: end }))).toEqual(['launch', 'thaw', 'prepare', 'launch']);
+  });
+
+  test('counts the minute from the start of the dyno manager on where that was later', () => {
+    const dyno = aDyno({ state: 'starting', startedAt: null, updatedAt: before(10 * ADDON_WAIT_MS) });
+    const input = { desired: [wanted()], dynos: [dyno], missingAddOns };
+    expect(plan({ ...input, managingSince: before(1) })).toEqual([]);
+    expect(kinds(plan({ ...input, managingSince: before(ADDON_WAIT_MS) }))).toEqual(['launch']);
+  });
+
+  test('thaws at once what was up when somebody paused it by hand', () => {
+    const dyno = aDyno();
+    const containers = [aContainer(dyno, { state: 'paused' })];
+    expect(kinds(plan({ desired: [wanted()], dynos: [dyno], containers, ...held }))).toEqual(['thaw']);
+  });
+
+  test('does all else as ever, whatever it finds, and starts nothing before its minute is over', () => {
+    fc.assert(
+      fc.property(anyDesired, anyWorld, fc.integer({ min: 0, max: 100_000 }), (desired, world, sinceMs) => {
+        const input = { desired, ...world };
+        const managingSince = before(sinceMs);
+        const free = plan({ ...input, managingSince });
+        const waiting = plan({ ...input, missingAddOns, managingSince });
+        const tooEarly = (step: Step): boolean =>
+          starts(step) &&
+          'dyno' in step &&
+          Math.min(NOW.getTime() - step.dyno.updatedAt.getTime(), sinceMs) < ADDON_WAIT_MS;
+        expect(waiting).toEqual(free.filter((step) => !tooEarly(step)));
+        // Whoever waits is looked at again in time.
+        if (free.length > waiting.length) {
+          const next = nextDeadline({
+            ...input,
+            missingAddOns,
+            managingSince,
+            cycleMs: 0,
+            frozenMs: null,
+            now: NOW,
+          });
+          expect(next!.getTime()).toBeLessThanOrEqual(NOW.getTime() + ADDON_WAIT_MS);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
 describe('planDynos, whatever it finds', () => {
   test('with preboot stops no web dyno of the old release before all new ones have been up for a while', () => {
     const anyAge = fc.integer({ min: 0, max: 2 * PREBOOT_MS });
@@ -743,6 +824,7 @@ describe('planDynos, whatever it finds', () => {
             preboot: false,
             cycleMs: 0,
             frozenMs: null,
+            ...NO_ADDONS,
             watchingSince: before(50_000),
             now: rounds === 0 ? NOW : later,
           });
@@ -835,6 +917,7 @@ describe('planDynos, whatever it finds', () => {
             preboot: false,
             cycleMs: DAY_MS,
             frozenMs: null,
+            ...NO_ADDONS,
             watchingSince: before(50_000),
             now,
           });

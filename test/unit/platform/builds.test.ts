@@ -134,7 +134,10 @@ describe('Builds', () => {
     return new Builds(context, {
       builder,
       releases: new Releases(context, phase),
-      addons: { createUsable: (_actor, of, { plan }) => createAddOn(of, plan) },
+      addons: {
+        createUsable: (_actor, of, { plan }) => createAddOn(of, plan),
+        awakenOf: () => undefined,
+      },
       sources: { fetch: (blob, signal) => fetchSource(blob, signal) },
       outputDir: path.join(directory, 'output'),
       webUrl: (app) => `http://${app.name}.localhost/`,
