@@ -9,7 +9,6 @@ export default tseslint.config(
       'test/e2e/node_modules/**',
       'examples/**',
       'buildpacks/**',
-      'images/**',
       'coverage/**',
     ],
   },

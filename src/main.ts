@@ -18,6 +18,8 @@ import { answerCredentialRequest } from './cli/git-credentials';
 import { CommandError, printLines, printTable, readStandardInput, warn, writeOutput } from './cli/terminal';
 import { idle, sleepSettings, wake, type SleepOptions } from './cli/sleep';
 import { deletedAddOns, describeAddOns, undeleteAddOn } from './cli/addons';
+import { registeredServices, registerService, unregisterService, type RegisterOptions } from './cli/partners';
+import { addJob, listJobs, removeJob, runJob } from './cli/scheduler';
 import { describeApp, describeApps } from './cli/status';
 import { ConfigError, describeSettings, loadConfig, processEnvironment, type Config } from './daemon/config';
 import { findInstance, type Instance } from './daemon/instance';
@@ -122,6 +124,56 @@ function buildProgram(): Command {
       if (name === undefined) printTable(await deletedAddOns(api));
       else printLines(...(await undeleteAddOn(api, name, options.app)));
     });
+
+  program
+    .command('addons:register <file>')
+    .description('add a service of the Add-on Partner API, by its addon-manifest.json')
+    .option('--production', 'call the production URLs of the manifest')
+    .option('--test', 'call the test URLs of the manifest (default, where there are any)')
+    .action(async (file: string, options: RegisterOptions) =>
+      printLines(...(await registerService((await daemon()).api, file, options))),
+    );
+
+  program
+    .command('addons:registered')
+    .description('list the services of the Add-on Partner API')
+    .action(async () => printTable(await registeredServices((await daemon()).api)));
+
+  program
+    .command('addons:unregister <service>')
+    .description('remove a service of the Add-on Partner API')
+    .option('--force', 'although the partner still has add-ons, or does not answer')
+    .action(async (service: string, { force }: { force?: boolean }) =>
+      printLines(...(await unregisterService((await daemon()).api, service, force === true))),
+    );
+
+  program
+    .command('scheduler <app>')
+    .description('jobs of the add-on scheduler: when they are due, and how they ran')
+    .action(async (app: string) => printTable(await listJobs((await daemon()).api, app)));
+
+  program
+    .command('scheduler:add <app> <command...>')
+    .usage('[options] <app> -- <command...>')
+    .description('run a command in a one-off dyno again and again')
+    .requiredOption(
+      '--at <frequency>',
+      '"every 10 minutes", "every hour at :20", "every day at 08:30 UTC", "cron 0 9 * * mon-fri"',
+    )
+    .option('-s, --size <size>', 'of the dyno; default: as of web')
+    .action(async (app: string, command: string[], options: { at: string; size?: string }) =>
+      printLines(await addJob((await daemon()).api, app, { command, ...options })),
+    );
+
+  program
+    .command('scheduler:remove <app> <job>')
+    .description('remove a job; what runs of it goes on')
+    .action(async (app: string, job: string) => printLines(await removeJob((await daemon()).api, app, job)));
+
+  program
+    .command('scheduler:run <app> <job>')
+    .description('run a job now, whenever it is due')
+    .action(async (app: string, job: string) => printLines(await runJob((await daemon()).api, app, job)));
 
   program
     .command('doctor')

@@ -1,6 +1,7 @@
 'use strict';
 // What the engine itself takes for the same container, command, limits and bridge as a dyno's, through its API.
 const Docker = require('dockerode');
+const { runFile } = require('./installation');
 const { accepts, until } = require('./measure');
 
 const PATIENCE_MS = 90_000;
@@ -24,6 +25,26 @@ class PlainContainers {
         ...HostConfig,
         NetworkMode: `dynodock-${installationId.slice(0, 8)}`,
         LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '2' } },
+      },
+    };
+  }
+
+  /** One like a dyno, but of the image of `other`, in which clients can be run. */
+  async idle(other) {
+    const { Config } = await this.docker.getContainer(other).inspect();
+    const container = await this.docker.createContainer({
+      ...this.spec,
+      Image: Config.Image,
+      Entrypoint: ['sleep', 'infinity'],
+    });
+    await container.start();
+    return {
+      /** Resolves with what it prints. */
+      exec: async (argv, env = {}) => {
+        const names = Object.keys(env).flatMap((name) => ['--env', name]);
+        const options = { env: { ...process.env, ...env } };
+        const { stdout } = await runFile('docker', ['exec', ...names, container.id, ...argv], options);
+        return stdout;
       },
     };
   }

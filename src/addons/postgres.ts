@@ -85,6 +85,24 @@ export const postgres: ContainerProvider = {
         if (!OFFICIAL_VERSIONS.includes(value)) throw new Error(`not one of ${OFFICIAL_VERSIONS.join(', ')}`);
       },
     },
+    fork: {
+      help: 'a database that it is to be a copy of',
+      refersTo: { kind: 'add-on', inherits: ['version'] },
+      checkPlan: (plan) => {
+        // Dev Center "Heroku Postgres Database Fork": "only available on Standard-tier and higher".
+        if (isEssential({ plan: plan.name })) throw new Error('not available on Essential-tier databases');
+      },
+    },
+    follow: {
+      help: 'a database that it is to follow',
+      refused: 'followers of databases. --fork makes a copy that goes its own way',
+    },
+    rollback: {
+      help: 'a database whose earlier state it is to have',
+      refused: 'rollbacks of databases. heroku pg:backups:restore brings a backup back',
+    },
+    by: { help: 'to what time a rollback goes', refused: 'rollbacks of databases' },
+    to: { help: 'to what time a rollback goes', refused: 'rollbacks of databases' },
   },
   newConfig: ({ secret }) => ({
     // As on Heroku: names that need no quoting anywhere.
@@ -100,24 +118,8 @@ export const postgres: ContainerProvider = {
       : { kind: 'registry', reference: `postgres:${version}-bookworm` },
   backend: backendOf,
   logLine: postgresLogLine,
+  listensAsTold: true,
   commands: {
-    backup: ({ addon }) => ({
-      argv: ['pg_dump', '--format=custom', '--no-owner', '--no-acl', databaseOf(addon)],
-      user: 'postgres',
-    }),
-    restore: ({ addon }) => ({
-      argv: [
-        'pg_restore',
-        '--no-owner',
-        '--no-acl',
-        '--clean',
-        '--if-exists',
-        '--exit-on-error',
-        `--role=${ownerOf(addon)}`,
-        `--dbname=${databaseOf(addon)}`,
-      ],
-      user: 'postgres',
-    }),
     metrics: ({ addon }) => ({
       argv: ['psql', '--no-psqlrc', '--tuples-only', '--no-align', '--command', METRICS, databaseOf(addon)],
       user: 'postgres',
@@ -175,11 +177,12 @@ export function rotatedKey(credential: string): string {
   return `rotated.${credential}`;
 }
 
-function backendOf({ addon, plan }: BackendInput): BackendSpec {
+function backendOf({ addon, plan, listen }: BackendInput): BackendSpec {
+  const port = listen?.ports[0] ?? PORT;
   return {
     command: ['/bin/bash', `${CONFIG_DIR}/start.sh`],
     // The server's socket, for what is run inside.
-    env: { PGDATA: DATA, PGHOST: '/tmp' },
+    env: { PGDATA: DATA, PGHOST: '/tmp', PGPORT: String(port) },
     user: 'postgres',
     ports: [PORT],
     volumeTarget: VOLUME,
@@ -187,7 +190,7 @@ function backendOf({ addon, plan }: BackendInput): BackendSpec {
     certificateDir: `${CONFIG_DIR}/tls`,
     files: [
       { path: `${CONFIG_DIR}/start.sh`, content: START },
-      { path: `${CONFIG_DIR}/postgresql.conf`, content: serverSettings(plan) },
+      { path: `${CONFIG_DIR}/postgresql.conf`, content: serverSettings(plan, listen?.address ?? '*', port) },
       { path: `${CONFIG_DIR}/pg_hba.conf`, content: CLIENT_AUTHENTICATION },
       // The server looks for one.
       { path: `${CONFIG_DIR}/pg_ident.conf`, content: '' },
@@ -196,7 +199,7 @@ function backendOf({ addon, plan }: BackendInput): BackendSpec {
     stopSignal: 'SIGINT',
     stopTimeoutMs: 30_000,
     // A server that is still recovering refuses.
-    health: { argv: ['pg_isready', '--quiet', '--host=/tmp', `--port=${PORT}`] },
+    health: { argv: ['pg_isready', '--quiet', '--host=/tmp', `--port=${port}`] },
     setup: [
       {
         argv: [
@@ -231,14 +234,14 @@ exec postgres -D "$PGDATA" -c config_file=${CONFIG_DIR}/postgresql.conf
  * fsync and synchronous_commit stay on: what was committed survives a kill and a power cut. Whatever differs in here
  * restarts the server: nothing that may change while it runs, such as the add-on's name.
  */
-function serverSettings(plan: AddOnPlan): string {
+function serverSettings(plan: AddOnPlan, address: string, port: number): string {
   const sharedBuffersMb = Number(plan.traits['sharedBuffersMb'] ?? 16);
   const memoryMb = plan.memoryBytes / MIB;
   return `# Written by dynodock; ALTER SYSTEM comes after it.
 data_directory = '${DATA}'
 hba_file = '${CONFIG_DIR}/pg_hba.conf'
-listen_addresses = '*'
-port = ${PORT}
+listen_addresses = '${address}'
+port = ${port}
 unix_socket_directories = '/tmp'
 ssl = on
 ssl_cert_file = '/tmp/server.crt'

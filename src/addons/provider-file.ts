@@ -62,6 +62,7 @@ interface ProviderYaml {
   health: CommandYaml;
   setup?: CommandYaml[];
   config_vars: Record<string, string>;
+  page_port?: number;
   commands?: { backup?: CommandYaml; restore?: CommandYaml; metrics?: CommandYaml };
 }
 
@@ -148,6 +149,7 @@ const SCHEMA = {
     health: COMMAND,
     setup: { type: 'array', items: COMMAND },
     config_vars: { type: 'object', minProperties: 1, additionalProperties: { type: 'string' } },
+    page_port: { type: 'integer' },
     commands: {
       type: 'object',
       properties: { backup: COMMAND, restore: COMMAND, metrics: COMMAND },
@@ -195,7 +197,7 @@ export function parseProviderFile(file: string, text: string): ContainerProvider
     const [line] = (error instanceof Error ? error.message : String(error)).split('\n');
     throw new ProviderFileError(file, `it is no YAML: ${line ?? ''}`, { cause: error });
   }
-  if (!validate(content)) throw new ProviderFileError(file, describe(validate.errors?.[0]));
+  if (!validate(content)) throw new ProviderFileError(file, describeSchemaError(validate.errors?.[0]));
   const problem = checkMeaning(content);
   if (problem !== undefined) throw new ProviderFileError(file, problem);
   return toProvider(content);
@@ -216,6 +218,9 @@ function toProvider(yaml: ProviderYaml): ContainerProvider {
     multiple: yaml.multiple ?? true,
     sharable: yaml.sharable ?? true,
     cliPluginName: null,
+    ...(yaml.page_port === undefined
+      ? {}
+      : { page: { kind: 'served', port: yaml.ports.indexOf(yaml.page_port) } }),
     options: Object.fromEntries(
       Object.entries(yaml.options ?? {}).map(([name, { help, choices }]) => [
         name,
@@ -360,6 +365,9 @@ function checkMeaning(yaml: ProviderYaml): string | undefined {
   if (yaml.default_plan !== undefined && !names.includes(yaml.default_plan)) {
     return `default_plan: there is no plan ${yaml.default_plan}`;
   }
+  if (yaml.page_port !== undefined && !yaml.ports.includes(yaml.page_port)) {
+    return `page_port: ${yaml.page_port} is not among the ports`;
+  }
   const suffix = Object.keys(yaml.config_vars).find((key) => !/^[A-Z0-9_]*$/.test(key));
   if (suffix !== undefined) return `config_vars: ${suffix} is not of A-Z, 0-9 and _`;
   const facts = [
@@ -415,7 +423,7 @@ function checkMeaning(yaml: ProviderYaml): string | undefined {
 }
 
 /** `plans[0].memory_mb must be integer` */
-function describe(error: ErrorObject | undefined): string {
+export function describeSchemaError(error: ErrorObject | undefined): string {
   if (error === undefined) return 'it is not understood';
   const where = error.instancePath
     .split('/')

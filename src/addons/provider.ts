@@ -28,8 +28,10 @@ export interface ProviderFacts {
   sharable: boolean;
   /** npm package of its commands for the CLI. */
   cliPluginName: string | null;
-  /** What `addons:create … -- --name value` may say. Anything else is refused. */
+  /** What `addons:create … -- --name value` may say. Anything else is refused, unless `anyOption`. */
   options: Readonly<Record<string, OptionFacts>>;
+  /** Options are for somebody else to judge. */
+  anyOption?: boolean;
   /** Secrets and names of a new add-on. `secret(n)` answers n random characters out of a-z and 0-9. */
   newConfig: (input: NewConfigInput) => AddOnConfig;
   /**
@@ -37,11 +39,31 @@ export interface ProviderFacts {
    * empty suffix is the name itself.
    */
   configVars: (input: ConfigVarInput) => Readonly<Record<string, string>>;
+  /**
+   * Whole names, for what libraries read by themselves. Set along with the attachment of the service's own name
+   * (`attachmentName`), where the app does not have them already.
+   */
+  sharedVars?: (input: ConfigVarInput) => Readonly<Record<string, string>>;
+  /** Their names where they are known before their values are; absent: those of `configVars`. */
+  configVarSuffixes?: (addon: AddOn) => readonly string[];
   /** Shown by the CLI after creation. */
   provisionMessage?: (addon: AddOn) => string;
-  /** What `addons:open` opens; absent: a page of dynodock about the add-on. */
+  /** What `addons:open` opens, where that is not a page of dynodock's, e.g. a partner's dashboard. */
   webUrl?: (addon: AddOn) => string;
+  /** What `addons:open` shows, with all about sessions taken care of (ADR 34); absent: the add-on's state. */
+  page?: AddOnPage;
 }
+
+export type AddOnPage =
+  /** The daemon draws it: one of `DRAWN_PAGES` in `api/pages/drawn-pages.ts`. */
+  | { kind: 'drawn'; name: string }
+  /** The browser goes on to the partner's own page, signed on there. */
+  | { kind: 'sign-on' }
+  /**
+   * The add-on's own server serves it over HTTP, on the port with this index in `BackendSpec.ports`, as if from the root of
+   * a host. `headers` are sent along with each request, e.g. an Authorization that the browser is not to know.
+   */
+  | { kind: 'served'; port: number; headers?: (addon: AddOn) => Readonly<Record<string, string>> };
 
 export interface AddOnPlan {
   /** `standard-0` */
@@ -66,6 +88,15 @@ export interface OptionFacts {
   help: string;
   /** Throws an Error with the reason for a value that does not fit. */
   check?: (value: string) => void;
+  /**
+   * The value is an add-on of the same service, by its name, URL or attachment. What the add-on keeps of it is its id. The
+   * options in `inherits` are those of that add-on, unless they are given.
+   */
+  refersTo?: { kind: 'add-on'; inherits: readonly string[] };
+  /** Of which plans it is an option; what it throws for others is an Error with the reason. */
+  checkPlan?: (plan: AddOnPlan) => void;
+  /** Heroku has it, and it is not supported here: why. */
+  refused?: string;
 }
 
 export interface NewConfigInput {
@@ -91,6 +122,24 @@ export interface BuiltinProvider extends ProviderFacts {
 
 export interface PartnerProvider extends ProviderFacts {
   kind: 'partner';
+  endpoint: PartnerEndpoint;
+}
+
+/** Where and how a partner is asked. */
+export interface PartnerEndpoint {
+  /** Of the Add-on Partner API. */
+  version: 1 | 3;
+  /** Without a slash at its end. */
+  baseUrl: string;
+  /** How users get to its pages; null: it has none. */
+  sso: { url: string; salt: string; method: 'get' | 'post' } | null;
+  password: string;
+  /** What all its config vars begin with: `MYADDON`. */
+  prefix: string;
+  /** The names that it may set; empty: all with its prefix. */
+  configVars: readonly string[];
+  /** `many_per_app`, `attachable`, `log_input` … */
+  requires: ReadonlySet<string>;
 }
 
 export interface ContainerProvider extends ProviderFacts {
@@ -103,6 +152,11 @@ export interface ContainerProvider extends ProviderFacts {
    * Absent: as it is, by the name of the service.
    */
   logLine?: (line: string, attachment: string) => BackendLogLine | null;
+  /**
+   * Its server listens where `BackendInput.listen` says and nowhere else, and lets no client of its own change that or
+   * make it connect to somewhere. Then it may run in the host's network, where no proxy stands before it (ADR 39).
+   */
+  listensAsTold?: true;
   commands?: ProviderCommands;
 }
 
@@ -121,6 +175,14 @@ export type BackendImage = { kind: 'recipe'; name: string } | { kind: 'registry'
 export interface BackendInput {
   addon: AddOn;
   plan: AddOnPlan;
+  /** Only for providers that listen as told. Absent: on all addresses of its container, on the ports that it names. */
+  listen?: ListenAddress;
+}
+
+/** On the host: one address, and one port for each of the backend's ports, in their order. */
+export interface ListenAddress {
+  address: string;
+  ports: readonly number[];
 }
 
 /** One container. Nothing secret may stand in `command`, `env` or the argument lists: secrets go into files. */

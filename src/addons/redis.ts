@@ -18,10 +18,24 @@ const PORT = 6379;
 const TLS_PORT = 6380;
 const CONFIG_DIR = '/etc/dynodock';
 const CONFIG_FILE = `${CONFIG_DIR}/redis.conf`;
-/** The password of the server that runs, for what is run beside it: never an argument. */
-const CLI = `export REDISCLI_AUTH="$(sed -n 's/^requirepass //p' ${CONFIG_FILE})"
-cli() { redis-cli -s /tmp/redis.sock "$@"; }
+const START_FILE = `${CONFIG_DIR}/start.sh`;
+/** What is run beside the server has a user of its own, whose password is made anew with each start. */
+const CLI = `export REDISCLI_AUTH="$(cat /tmp/inside.password)"
+cli() { redis-cli -s /tmp/redis.sock --user inside "$@"; }
 `;
+const START = `set -eu
+umask 077
+head -c 32 /dev/urandom | sha256sum | cut -c 1-64 > /tmp/inside.password
+echo "user inside on >$(cat /tmp/inside.password) ~* &* +@all" > /tmp/inside.conf
+exec redis-server ${CONFIG_FILE}
+`;
+
+/**
+ * What would make the server connect to somewhere, listen elsewhere, write other files, run code or end. Heroku has no
+ * CONFIG either; reading settings does no harm, and clients here and there do.
+ */
+const NOT_FOR_CLIENTS =
+  '-config +config|get -replicaof -slaveof -migrate -failover -cluster -module -debug -acl -shutdown';
 
 /** Premium plans speak TLS alone, the others both (Dev Center "Heroku Key-Value Store", "Security and compliance"). */
 const PLANS: readonly AddOnPlan[] = [
@@ -90,6 +104,7 @@ export const redis: ContainerProvider = {
       ? { kind: 'recipe', name: 'redis' }
       : { kind: 'registry', reference: `redis:${version}-bookworm` },
   backend: backendOf,
+  listensAsTold: true,
   commands: {
     metrics: () => ({ argv: ['/bin/bash', '-c', METRICS], files: [] }),
   },
@@ -110,18 +125,21 @@ export function redisCommand(...words: readonly string[]): BackendCommand {
   return { argv: ['/bin/sh', '-c', `${CLI}cli "$@"`, 'redis-cli', ...words] };
 }
 
-function backendOf({ addon, plan }: BackendInput): BackendSpec {
+function backendOf({ addon, plan, listen }: BackendInput): BackendSpec {
   const password = addon.config.credentials[DEFAULT_CREDENTIAL]?.password;
   if (password === undefined) throw new Error('a Redis add-on without a password');
   return {
-    command: ['redis-server', CONFIG_FILE],
+    command: ['/bin/sh', START_FILE],
     env: {},
     user: 'redis',
     ports: [PORT, TLS_PORT],
     volumeTarget: '/data',
     memoryBytes: plan.memoryBytes,
     certificateDir: `${CONFIG_DIR}/tls`,
-    files: [{ path: CONFIG_FILE, content: serverSettings(plan, password) }],
+    files: [
+      { path: START_FILE, content: START },
+      { path: CONFIG_FILE, content: serverSettings(plan, password, listen) },
+    ],
     stopTimeoutMs: 30_000,
     // Whoever is inside may use the socket; a server that is still loading answers LOADING.
     health: { argv: ['/bin/sh', '-c', `${CLI}cli ping | grep -q PONG`] },
@@ -141,19 +159,21 @@ done
 `;
 
 /** Every write is on the disk before it is answered: a kill or a power cut loses none of it. */
-function serverSettings(plan: AddOnPlan, password: string): string {
+function serverSettings(plan: AddOnPlan, password: string, listen: BackendInput['listen']): string {
+  const [plain = PORT, tls = TLS_PORT] = listen?.ports ?? [];
   const maxMemoryMb = Number(plan.traits['maxMemoryMb'] ?? 25);
   return `# Written by dynodock.
-bind * -::*
+bind ${listen?.address ?? '* -::*'}
 protected-mode no
-port ${PORT}
-tls-port ${TLS_PORT}
+port ${plain}
+tls-port ${tls}
 tls-cert-file ${CONFIG_DIR}/tls/server.crt
 tls-key-file ${CONFIG_DIR}/tls/server.key
 tls-auth-clients no
 unixsocket /tmp/redis.sock
 unixsocketperm 700
-requirepass ${password}
+user default on >${password} ~* &* +@all ${NOT_FOR_CLIENTS}
+include /tmp/inside.conf
 dir /data
 appendonly yes
 appendfsync always

@@ -1,15 +1,25 @@
 import type { AddOn } from '../domain/addon';
-import type { AddOnPlan, AddOnProvider } from './provider';
+import type { AddOnPlan, AddOnProvider, PartnerProvider } from './provider';
 
 /** The services that there are. */
 export class ProviderRegistry {
-  readonly #providers: readonly AddOnProvider[];
+  readonly #fixed: readonly AddOnProvider[];
+  #providers: readonly AddOnProvider[];
 
   /** Of two of the same service the later one counts: users may replace what comes with dynodock. */
   constructor(providers: readonly AddOnProvider[]) {
-    this.#providers = [...new Map(providers.map((provider) => [provider.service, provider])).values()].sort(
-      (a, b) => (a.service < b.service ? -1 : 1),
-    );
+    this.#fixed = providers;
+    this.#providers = distinct(providers);
+  }
+
+  /** Those that partners have registered, in place of the ones of before. */
+  setPartners(partners: readonly PartnerProvider[]): void {
+    this.#providers = distinct([...this.#fixed, ...partners]);
+  }
+
+  /** Is it one that is there without any partner? */
+  isFixed(service: string): boolean {
+    return this.#fixed.some((provider) => provider.service === service);
   }
 
   all(): readonly AddOnProvider[] {
@@ -26,4 +36,10 @@ export class ProviderRegistry {
     const plan = provider?.plans.find(({ name }) => name === addon.plan);
     return provider === undefined || plan === undefined ? undefined : { provider, plan };
   }
+}
+
+function distinct(providers: readonly AddOnProvider[]): AddOnProvider[] {
+  return [...new Map(providers.map((provider) => [provider.service, provider])).values()].sort((a, b) =>
+    a.service < b.service ? -1 : 1,
+  );
 }

@@ -6,6 +6,8 @@ import type { Logger } from '../lib/logger';
 import { createApplication } from './application';
 import { requestIdFrom } from './headers';
 import { isOurHost } from './host-header';
+import { createAddOnPages } from './pages/addon-pages';
+import { pageIdOf } from './pages/page-host';
 import type { ApiServices, BundledBuildpack } from './services';
 
 export interface ApiServerOptions {
@@ -80,9 +82,15 @@ export class ApiServer {
     this.#options = options;
     this.#log = options.logger.child({ component: 'api' });
     const application = createApplication({ ...options, logger: this.#log, stopping: this.#stopping.signal });
+    const pages = createAddOnPages({
+      services: options.services,
+      logger: this.#log,
+      stopping: this.#stopping.signal,
+    });
     const onRequest = (req: IncomingMessage, res: ServerResponse): void => {
       this.#track(res);
-      if (!isOurHost(req.headers.host, options.allowedHosts)) refuseHost(req, res);
+      if (pageIdOf(req.headers.host) !== undefined) pages(req, res);
+      else if (!isOurHost(req.headers.host, options.allowedHosts)) refuseHost(req, res);
       else if (GIT_PATH.test(req.url ?? '')) this.#toGit(req, res);
       else application(req, res);
     };

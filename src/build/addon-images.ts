@@ -88,18 +88,31 @@ export class AddOnImages {
     return image.kind === 'registry' ? image.reference : this.#recipe(image.name).reference;
   }
 
-  /** Does nothing if the engine has it. */
-  async ensure(image: AddOnImageSource, signal: AbortSignal): Promise<void> {
-    const { engine, onProgress } = this.#options;
-    if ((await engine.inspectImage(this.reference(image))) !== undefined) return;
+  /** Does the engine have it? */
+  async isThere(image: AddOnImageSource): Promise<boolean> {
+    return (await this.#options.engine.inspectImage(this.reference(image))) !== undefined;
+  }
+
+  /** Does nothing if the engine has it. `onLine` is told what happens, besides whoever is told of all images. */
+  async ensure(
+    image: AddOnImageSource,
+    signal: AbortSignal,
+    onLine: (line: string) => void = () => undefined,
+  ): Promise<void> {
+    const { engine } = this.#options;
+    const onProgress = (line: string): void => {
+      this.#options.onProgress(line);
+      onLine(line.trim());
+    };
+    if (await this.isThere(image)) return;
     if (image.kind === 'registry') {
       onProgress(`Pulling ${image.reference}`);
       await pull(engine, image.reference, signal);
-    } else await this.#build(image.name, signal);
+    } else await this.#build(image.name, signal, onProgress);
   }
 
-  async #build(name: string, signal: AbortSignal): Promise<void> {
-    const { hostTools, engine, caBundlePath, onProgress } = this.#options;
+  async #build(name: string, signal: AbortSignal, onProgress: (line: string) => void): Promise<void> {
+    const { hostTools, engine, caBundlePath } = this.#options;
     const { reference, parent, files } = this.#recipe(name);
     const needsNode = parent !== this.#base.reference;
     const builder = new ImageBuilder({

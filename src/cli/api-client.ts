@@ -12,6 +12,7 @@ export interface ApiClient {
   /** `timeoutMs` for what takes the daemon longer than usual. */
   post(path: string, body?: unknown, options?: { timeoutMs: number }): Promise<unknown>;
   patch(path: string, body: unknown, options?: { timeoutMs: number }): Promise<unknown>;
+  delete(path: string): Promise<unknown>;
 }
 
 /** What only `dynodock container:push` does. */
@@ -84,6 +85,7 @@ export function createApiClient(options: { apiPort: number; token: string }): Ap
     },
     post: async (path, body, options) => (await call('POST', path, { body, ...options })).answer,
     patch: async (path, body, more) => (await call('PATCH', path, { body, ...more })).answer,
+    delete: async (path) => (await call('DELETE', path)).answer,
     buildImage: (app, build, tar, write, signal) => buildImage(options, app, build, tar, write, signal),
     stream: async (url, write, signal) => {
       const response = await fetch(url, { signal });

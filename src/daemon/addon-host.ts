@@ -9,6 +9,8 @@ export interface AddOnHost {
   publishOn: string;
   /** What stands in URLs. */
   host: string;
+  /** May servers listen there by themselves? */
+  hostNetwork: boolean;
 }
 
 /** On a container's side this name leads to the machine that Docker Desktop runs on. */
@@ -20,12 +22,13 @@ const DESKTOP_HOST = 'host.docker.internal';
  */
 export async function findAddOnHost(
   engine: ContainerEngine,
-  options: { network: string; reachability: EngineInfo['reachability']; setting: string },
+  options: { network: string; info: EngineInfo; setting: string },
 ): Promise<AddOnHost> {
-  const { network, reachability, setting } = options;
+  const { network, info, setting } = options;
+  const { reachability, sharesHostNetwork } = info;
   const publishOn = reachability === 'container-address' ? await engine.networkGateway(network) : '127.0.0.1';
   const host = reachability === 'container-address' ? publishOn : DESKTOP_HOST;
-  return { publishOn, host: setting === 'auto' ? host : setting };
+  return { publishOn, host: setting === 'auto' ? host : setting, hostNetwork: sharesHostNetwork };
 }
 
 /** Anybody may check it against the local CA, under each of the names by which the host is reached. */

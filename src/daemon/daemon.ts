@@ -20,12 +20,14 @@ import { Repositories } from '../git/repositories';
 import { systemClock } from '../lib/clock';
 import type { Logger } from '../lib/logger';
 import { Signal } from '../lib/signal';
-import { isFree } from '../lib/port-holder';
+import { isFree, isFreeOn } from '../lib/port-holder';
 import { Logplex } from '../logplex/logplex';
 import { AccountService } from '../platform/account/account';
 import { AddOns } from '../platform/addons/addons';
 import { AppFeatures } from '../platform/app-features/app-features';
 import { MetricsLog } from '../platform/addons/metrics-log';
+import { Partners } from '../platform/addons/partners/partners';
+import { PageSessions } from '../platform/addons/page-sessions';
 import { AppSetups } from '../platform/app-setups/app-setups';
 import { Apps } from '../platform/apps/apps';
 import { Authorizations } from '../platform/authorizations/authorizations';
@@ -48,6 +50,7 @@ import { Postgres } from '../platform/postgres/postgres';
 import { ReleasePhase } from '../platform/releases/release-phase';
 import { Reclaim } from '../platform/reclaim/reclaim';
 import { Releases } from '../platform/releases/releases';
+import { ScheduledJobs } from '../platform/scheduler/scheduled-jobs';
 import { Sleep } from '../platform/sleep/sleep';
 import { Slugs } from '../platform/slugs/slugs';
 import { Sources } from '../platform/sources/sources';
@@ -168,6 +171,7 @@ export class Daemon {
 
     const { engine, info, foundBy } = await connectEngine(config);
     logger.info('container engine found', { engine: info.name, foundBy, reachability: info.reachability });
+    const authority = await LocalAuthority.open(paths.tls, clock.now());
     const caBundlePath = copyTrustBundle(config, paths);
     const imageOptions = {
       config,
@@ -180,10 +184,9 @@ export class Daemon {
     const network = await ensureNetwork(engine, installationId);
     const addonHost = await findAddOnHost(engine, {
       network,
-      reachability: info.reachability,
+      info,
       setting: config.addonHost,
     });
-    const authority = await LocalAuthority.open(paths.tls, clock.now());
     const tls = await ensureApiCertificate(paths.tls, authority, clock.now());
     const trust = caBundlePath === undefined ? {} : { caBundlePath };
 
@@ -238,6 +241,7 @@ export class Daemon {
       oneOffEnded: (dyno, end) => {
         releasePhase.dynoEnded(dyno, end);
         appSetups.dynoEnded(dyno, end);
+        scheduledJobs.dynoEnded(dyno, end);
       },
       oneOffPrinted: (dyno, line) => {
         appSetups.printed(dyno, line);
@@ -266,11 +270,14 @@ export class Daemon {
       installationId,
       network,
       publishOn: addonHost.publishOn,
+      hostNetwork: addonHost.hostNetwork,
+      isPortFree: isFreeOn,
       ports: config.addonPorts,
       random: Math.random,
       issueCertificate: () => issueAddOnCertificate(authority, addonHost, clock.now()),
-      onReady: (id) => addons.provisioning.complete(id),
+      onReady: (id) => postgres.forks.ready(id),
       onFailed: (id, reason) => addons.provisioning.fail(id, reason),
+      onProgress: (id, line) => addons.provisioning.progress(id, line),
       sleep: config.addonSleep,
       logplex,
       onServing: (id) => {
@@ -329,15 +336,30 @@ export class Daemon {
       ...trust,
     });
     const releases = new Releases(context, releasePhase);
+    const partners: Partners = new Partners(context, {
+      providers,
+      addons: () => addons,
+      folder: paths.addons,
+      logger: logger.child({ component: 'partners' }),
+    });
     const addons: AddOns = new AddOns(context, {
       releases,
       providers,
       manager: backends,
       host: () => addonHost.host,
+      publishedOn: () => addonHost.publishOn,
       secret: randomSecret,
       logger: logger.child({ component: 'add-ons' }),
+      provisioners: { partner: partners.resources },
     });
     const blobUrls = new BlobUrls(store.settings, clock);
+    const postgres: Postgres = new Postgres(context, {
+      addons,
+      secret: randomSecret,
+      backups: { directory: paths.backups, minFreeBytes: config.minFreeDiskBytes },
+      urls: blobUrls,
+      logger: logger.child({ component: 'postgres' }),
+    });
     const blobLimits = { maxBytes: MAX_BLOB_BYTES, minFreeBytes: config.minFreeDiskBytes };
     const sources = new Sources(context, { directory: paths.sources, urls: blobUrls, limits: blobLimits });
     const slugs = new Slugs(context, {
@@ -392,11 +414,15 @@ export class Daemon {
       ],
       logger: logger.child({ component: 'reclaim' }),
     });
-    const configVars = new ConfigVarsService(context, releases);
+    const configVars = new ConfigVarsService(context, releases, addons.attachments);
     const buildpackInstallations = new BuildpackInstallations(context);
     const formation = new FormationService(context);
     const attachments = new Attachments(clock);
     const oneOffs = new OneOffService(context, attachments);
+    const scheduledJobs: ScheduledJobs = new ScheduledJobs(context, {
+      oneOffs,
+      logger: logger.child({ component: 'scheduled-jobs' }),
+    });
     const appSetups: AppSetups = new AppSetups(context, {
       apps: {
         create: (actor, input) => apps.create(actor, input),
@@ -466,10 +492,13 @@ export class Daemon {
         }),
         logSessions: new LogSessions(context),
         oneOffs,
-        postgres: new Postgres(context, { addons, secret: randomSecret }),
+        pageSessions: new PageSessions(store.settings, clock),
+        partners,
+        postgres,
         reclaim,
         redis: new Redis(context, { addons, secret: randomSecret }),
         releases,
+        scheduledJobs,
         sleep,
         slugs,
         sources,
@@ -493,6 +522,8 @@ export class Daemon {
       [
         { name: 'resync', cron: '30 * * * * *', run: () => reconciler.resync() },
         { name: 'add-ons', cron: '45 * * * * *', run: () => backends.resync() },
+        { name: 'manifests of partners', cron: '*/5 * * * * *', run: () => partners.services.readFiles() },
+        { name: 'scheduled jobs', cron: '0 * * * * *', run: () => scheduledJobs.runDue() },
         { name: 'metrics of add-ons', cron: '5 * * * * *', run: () => metricsLog.write() },
         {
           // A new table asks for certificates in place of those that end soon.
@@ -503,6 +534,7 @@ export class Daemon {
             routes.changed();
           },
         },
+        { name: 'backups of databases', cron: '20 * * * * *', run: () => postgres.runScheduled() },
         { name: 'dyno hours', cron: '*/10 * * * * *', run: () => dynoHours.look() },
         { name: 'reclaim', cron: '0 17 * * * *', run: () => reclaim.runScheduled() },
         { name: 'leftover builds', cron: '*/5 * * * * *', run: () => builder.removeLeftovers() },
@@ -535,9 +567,17 @@ export class Daemon {
       // Ends after the dyno manager, which tells it what release commands print.
       { name: 'release phase', start: () => releasePhase.start(), stop: () => releasePhase.stop() },
       { name: 'dyno manager', start: () => reconciler.start(), stop: () => reconciler.stop() },
+      // Before databases are looked at: what is on record as running then was cut off.
+      { name: 'transfers of databases', start: () => postgres.start() },
       { name: 'add-on backends', start: () => backends.start(), stop: () => backends.stop() },
+      { name: 'services of partners', start: () => partners.services.start() },
       { name: 'add-ons', start: () => addons.start() },
+      // Before anybody can bring a destroyed one back: what it missed is not to be made up for.
+      { name: 'scheduled jobs', start: () => scheduledJobs.runDue() },
+      { name: 'running transfers of databases', stop: () => postgres.stop() },
       { name: 'api', start: () => api.start(), stop: () => api.stop() },
+      // After the API, which partners call back, and stopped before it, since requests wait for them.
+      { name: 'partners', start: () => partners.resources.start(), stop: () => partners.resources.stop() },
       { name: 'scheduler', start: () => scheduler.start(), stop: () => scheduler.stop() },
       // Before the scheduler and the API, which would wait for the end of a whole run.
       { name: 'reclaim', stop: () => reclaim.stop() },

@@ -1,4 +1,4 @@
-import { copyFileSync, renameSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { DockerEngine } from '../engine/docker-engine';
 import { locateEngine } from '../engine/engine-location';
@@ -38,11 +38,17 @@ export function networkName(installationId: string): string {
   return `dynodock-${installationId.slice(0, 8)}`;
 }
 
-/** A copy of the host's bundle inside the data folder, where every engine can mount it from. */
+/**
+ * A copy of the host's bundle inside the data folder, where every engine can mount it from, and with it the local CA,
+ * once there is one: dynos speak TLS to add-ons, and to each other's domains.
+ */
 export function copyTrustBundle(config: Config, paths: Paths): string | undefined {
   if (config.caBundle === null) return undefined;
-  const temporary = `${paths.trustBundle}.new`;
-  copyFileSync(config.caBundle, temporary);
+  // Of this process: several commands may do this at once.
+  const temporary = `${paths.trustBundle}.${process.pid}`;
+  const { caCertificate } = paths;
+  const parts = [config.caBundle, ...(existsSync(caCertificate) ? [caCertificate] : [])];
+  writeFileSync(temporary, parts.map((file) => readFileSync(file, 'utf8').trimEnd() + '\n').join(''));
   renameSync(temporary, paths.trustBundle);
   return paths.trustBundle;
 }

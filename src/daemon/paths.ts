@@ -46,6 +46,10 @@ export class Paths {
   get releaseOutput(): string {
     return path.join(this.dataDir, 'release-output');
   }
+  /** Of databases. */
+  get backups(): string {
+    return path.join(this.dataDir, 'backups');
+  }
   /** Add-on services of the user's own, a YAML file each. */
   get addons(): string {
     return path.join(this.dataDir, 'addons');
@@ -106,6 +110,7 @@ export class Paths {
       this.slugUploads,
       this.buildOutput,
       this.releaseOutput,
+      this.backups,
       this.addons,
       this.buildpacks,
       this.work,

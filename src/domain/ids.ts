@@ -15,7 +15,10 @@ export type LogDrainId = Id<'log-drain'>;
 export type SniEndpointId = Id<'sni-endpoint'>;
 export type WakeId = Id<'wake'>;
 export type AddOnId = Id<'add-on'>;
+export type ScheduledJobId = Id<'scheduled job'>;
 export type AttachmentId = Id<'add-on attachment'>;
+export type TransferId = Id<'transfer'>;
+export type TransferScheduleId = Id<'transfer schedule'>;
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 

@@ -26,6 +26,8 @@ export type OneOffEnd =
   | { how: 'vanished' };
 
 export const ONE_OFF_TYPE = 'run';
+/** Of dynos that Heroku Scheduler starts: `scheduler.1234`. */
+export const SCHEDULER_TYPE = 'scheduler';
 /** `run.1000` … `run.9999` */
 export const ONE_OFF_NUMBERS = { first: 1000, count: 9000 };
 /** Where Heroku's limits are off: more at once are a script gone wild. */

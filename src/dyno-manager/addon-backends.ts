@@ -16,7 +16,7 @@ import { Signal } from '../lib/signal';
 import { SingleFlight } from '../lib/single-flight';
 import type { Logplex } from '../logplex/logplex';
 import type { AddOnGate } from './addon-gate';
-import type { AddOnManager } from './addon-manager';
+import type { AddOnManager, Delay } from './addon-manager';
 import {
   nextAddOnDeadline,
   planAddOn,
@@ -111,6 +111,10 @@ export class AddOnBackends implements AddOnManager, AddOnGate {
 
   isServing(id: AddOnId): boolean {
     return this.#steps.serving(id) !== null;
+  }
+
+  delayOf(addon: AddOn): Promise<Delay | null> {
+    return this.#steps.delayOf(addon);
   }
 
   isAsleep(id: AddOnId): boolean {
@@ -314,6 +318,7 @@ export class AddOnBackends implements AddOnManager, AddOnGate {
       wanted: addon === undefined ? null : this.#wanted(addon),
       containers,
       serving: this.#steps.serving(id),
+      told: this.#steps.told(id),
       rest: addon === undefined ? null : this.#restOf(addon),
       now: clock.now(),
     };

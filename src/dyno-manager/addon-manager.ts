@@ -1,6 +1,10 @@
 import type { BackendCommand } from '../addons/provider';
+import type { AddOn } from '../domain/addon';
 import type { AddOnId } from '../domain/ids';
 import type { AttachedCommand, ExecResult } from '../engine/engine';
+
+/** Its image has to be made or fetched first, or the engine does not answer. */
+export type Delay = 'no-image' | 'no-engine';
 
 /** What the platform asks of the backends of add-ons. Everything else is read from the store. */
 export interface AddOnManager {
@@ -8,6 +12,8 @@ export interface AddOnManager {
   kick(id: AddOnId): void;
   /** Resolves after a whole pass that began after this call. */
   settle(id: AddOnId): Promise<void>;
+  /** Why making its container will take longer than a start does, where that is known. */
+  delayOf(addon: AddOn): Promise<Delay | null>;
   /** Is its container up, and does it answer? */
   isServing(id: AddOnId): boolean;
   /** Is it shut down or paused because all its apps are asleep? */

@@ -12,8 +12,9 @@ import type { ContainerId, ContainerInfo } from '../engine/engine';
  * - created, or ended and counted: **start**. Ended and not counted yet: **count** says when the next start may be.
  * - paused, by whomever: **resume**.
  * - running, not known to serve: **probe** asks it, and sets it up once it answers.
- * - running and serving: one that is `provisioning` is **ready**, told once.
- * - `provisioning` for too long, or after too many ends: **fail** gives up.
+ * - running and serving: one that is `provisioning` is **ready**, told once for each time that it came to serve. What
+ *   else it needs before it is provisioned (a fork is filled) may take its time.
+ * - `provisioning` for too long without serving, or after too many ends: **fail** gives up.
  *
  * Wanted, but all its apps are asleep (`rest`; ADR 36):
  * - running: **doze** shuts it down or pauses it, once it may.
@@ -73,6 +74,8 @@ export interface AddOnPlanInput {
   containers: readonly ObservedBackend[];
   /** The container that was seen to serve since it was started. */
   serving: ContainerId | null;
+  /** Was it told that this container serves? */
+  told: boolean;
   /** null: it is to be awake. */
   rest: Rest | null;
   now: Date;
@@ -131,14 +134,15 @@ export function nextAddOnDeadline({ addon, containers, rest, now }: AddOnPlanInp
 }
 
 function planWanted(addon: AddOn, input: AddOnPlanInput): AddOnStep[] {
-  const { wanted, containers, serving, rest, now } = input;
+  const { wanted, containers, serving, told, rest, now } = input;
   // Without its provider it is left as it is, running or not: nobody could say how to make it.
   if (wanted === null) return [];
   if (addon.state === 'provisioning') {
     if (addon.backend.failures >= MAX_FAILURES_AT_FIRST) {
       return [{ kind: 'fail', reason: addon.backend.problem ?? 'it did not start' }];
     }
-    if (provisionDeadline(addon) <= now) return [{ kind: 'fail', reason: 'it took too long to start' }];
+    if (serving === null && provisionDeadline(addon) <= now)
+      return [{ kind: 'fail', reason: 'it took too long to start' }];
   }
   const stale = containers.filter(({ spec }) => spec !== wanted);
   if (stale.length > 0) {
@@ -161,7 +165,7 @@ function planWanted(addon: AddOn, input: AddOnPlanInput): AddOnStep[] {
       return [{ kind: 'resume', containerId: container.id }];
     case 'running':
       if (serving !== container.id) return [{ kind: 'probe', containerId: container.id }];
-      return addon.state === 'provisioning' ? [{ kind: 'ready' }] : [];
+      return addon.state === 'provisioning' && !told ? [{ kind: 'ready' }] : [];
   }
 }
 

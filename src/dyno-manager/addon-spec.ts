@@ -19,24 +19,30 @@ export interface BackendContainerInput {
   addon: AddOn;
   spec: BackendSpec;
   image: string;
+  /** It listens on the host by itself, so that nothing is to be published. */
+  inHostNetwork: boolean;
 }
 
 const PROCESSES = 512;
 
 /** The container of an add-on that has a port. Its label says what it was made of. */
 export function backendContainer(input: BackendContainerInput): ContainerSpec {
-  const { installationId, addon, spec, image, network } = input;
+  const { installationId, addon, spec, image, network, inHostNetwork } = input;
   const bare = {
     image,
     command: spec.command,
     env: spec.env,
     ...(spec.user === undefined ? {} : { user: spec.user }),
-    network,
-    publish: hostPorts(addon, spec).map((hostPort, index) => ({
-      containerPort: spec.ports[index] ?? 0,
-      hostAddress: input.publishOn,
-      hostPort,
-    })),
+    ...(inHostNetwork
+      ? { network: 'host' }
+      : {
+          network,
+          publish: hostPorts(addon, spec).map((hostPort, index) => ({
+            containerPort: spec.ports[index] ?? 0,
+            hostAddress: input.publishOn,
+            hostPort,
+          })),
+        }),
     limits: { memoryBytes: spec.memoryBytes, pids: PROCESSES },
     mounts:
       spec.volumeTarget === undefined

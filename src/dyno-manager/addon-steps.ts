@@ -24,7 +24,9 @@ import {
   type ObservedBackend,
   type Rest,
 } from './addon-plan';
-import { backendContainer, volumeName } from './addon-spec';
+import type { Delay } from './addon-manager';
+import { imageProblem } from './addon-image-problem';
+import { backendContainer, hostPorts, volumeName } from './addon-spec';
 import { countClients } from './listening-sockets';
 
 export interface AddOnStepsOptions {
@@ -38,14 +40,23 @@ export interface AddOnStepsOptions {
   network: string;
   /** The address of the host under which ports are published. */
   publishOn: string;
+  /** May backends be in the network of this process's own host? */
+  hostNetwork: boolean;
+  /** Does nobody listen there? The engine does not know of what is in the host's network. */
+  isPortFree: (address: string, port: number) => Promise<boolean>;
   /** The first port of the host that add-ons may have, and how many. */
   ports: { first: number; count: number };
   random: () => number;
   /** For the names under which the host is reached. */
   issueCertificate: () => Promise<KeyPair>;
-  /** It serves for the first time. Called once for each add-on, or again if the daemon ended meanwhile. */
+  /**
+   * It serves, and is not provisioned yet. Called once for each add-on, or again if the daemon or the server ended
+   * meanwhile.
+   */
   onReady: (id: AddOnId) => void;
   onFailed: (id: AddOnId, reason: string) => void;
+  /** A line for users on what takes so long. */
+  onProgress: (id: AddOnId, line: string) => void;
   /** It serves, after it did not. */
   onServing: (id: AddOnId) => void;
 }
@@ -63,8 +74,9 @@ export interface AddOnRests {
 /** Where the images of backends come from. */
 export interface AddOnImages {
   reference(image: BackendImage): string;
-  /** Makes or fetches it unless the engine has it. */
-  ensure(image: BackendImage, signal: AbortSignal): Promise<void>;
+  isThere(image: BackendImage): Promise<boolean>;
+  /** Makes or fetches it unless the engine has it; `onLine` is told what happens. */
+  ensure(image: BackendImage, signal: AbortSignal, onLine: (line: string) => void): Promise<void>;
 }
 
 const PROBE_EVERY_MS = 100;
@@ -80,6 +92,8 @@ export class AddOnSteps {
   readonly #options: AddOnStepsOptions;
   /** Containers that were seen to serve since they were started. */
   readonly #serving = new Map<AddOnId, ContainerId>();
+  /** Those of which `onReady` has been told. */
+  readonly #told = new Map<AddOnId, ContainerId>();
   /** Those that were serving when they were paused, with the credentials that they had: they need no other proof. */
   readonly #frozen = new Map<AddOnId, { containerId: ContainerId; config: string }>();
   readonly #rests: AddOnRests;
@@ -93,19 +107,32 @@ export class AddOnSteps {
     return this.#serving.get(id) ?? null;
   }
 
+  /** Was it told that the container serves? */
+  told(id: AddOnId): boolean {
+    const container = this.serving(id);
+    return container !== null && this.#told.get(id) === container;
+  }
+
   /** It ended, or may have. */
   forget(id: AddOnId): void {
     this.#serving.delete(id);
+    this.#told.delete(id);
     this.#frozen.delete(id);
   }
 
   /** undefined for an add-on without a container, or whose provider is gone. */
   specOf(addon: AddOn): { spec: BackendSpec; image: BackendImage; container: ContainerSpec } | undefined {
-    const { providers, images, installationId, network, publishOn } = this.#options;
+    const { providers, images, installationId, network, publishOn, hostNetwork } = this.#options;
     const found = providers.of(addon);
     if (found?.provider.kind !== 'container') return undefined;
-    const image = found.provider.image(addon.options);
-    const spec = found.provider.backend({ addon, plan: found.plan });
+    const { provider, plan } = found;
+    const image = provider.image(addon.options);
+    const published = provider.backend({ addon, plan });
+    const inHostNetwork = hostNetwork && provider.listensAsTold === true;
+    const listen = { address: publishOn, ports: hostPorts(addon, published) };
+    // Before it has a port there is nothing to listen on, and nothing is made of this yet.
+    const spec =
+      inHostNetwork && listen.ports.length > 0 ? provider.backend({ addon, plan, listen }) : published;
     const container = backendContainer({
       installationId,
       network,
@@ -113,8 +140,21 @@ export class AddOnSteps {
       addon,
       spec,
       image: images.reference(image),
+      inHostNetwork,
     });
     return { spec, image, container };
+  }
+
+  /** Why it will take longer than a start does; null: nothing is known that would. */
+  async delayOf(addon: AddOn): Promise<Delay | null> {
+    const found = this.specOf(addon);
+    if (found === undefined) return null;
+    try {
+      return (await this.#options.images.isThere(found.image)) ? null : 'no-image';
+    } catch (error) {
+      // Whatever else it is, making the container meets it as well, and says so.
+      return isUnreachable(error) ? 'no-engine' : null;
+    }
   }
 
   async run(step: AddOnStep, id: AddOnId, signal: AbortSignal): Promise<void> {
@@ -145,9 +185,12 @@ export class AddOnSteps {
         return;
       case 'probe':
         return this.#probe(addon, step.containerId, signal);
-      case 'ready':
+      case 'ready': {
+        const container = this.serving(id);
+        if (container !== null) this.#told.set(id, container);
         onReady(id);
         return;
+      }
       case 'fail':
         onFailed(id, step.reason);
         return;
@@ -186,11 +229,11 @@ export class AddOnSteps {
     const found = this.specOf(addon);
     if (found === undefined) return;
     try {
-      await images.ensure(found.image, signal);
+      await images.ensure(found.image, signal, (line) => this.#options.onProgress(addon.id, line));
     } catch (error) {
       if (signal.aborted || isUnreachable(error)) throw error;
       this.#options.logger.error('the image of an add-on could not be made', { addon: addon.name, error });
-      const problem = 'its image could not be made; the log of dynodock says why';
+      const problem = imageProblem(error);
       this.#fail(addon, problem, addon.state === 'provisioning' ? MAX_FAILURES_AT_FIRST : undefined);
       return;
     }
@@ -244,6 +287,7 @@ export class AddOnSteps {
       const tls =
         certificateDir === undefined ? [] : certificateFiles(certificateDir, await issueCertificate());
       await this.putFiles(containerId, [...files, ...tls]);
+      await this.#assertPortsFree(addon, found);
       await engine.start(containerId);
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
@@ -259,6 +303,20 @@ export class AddOnSteps {
         return;
       }
       this.#refused(addon, error);
+    }
+  }
+
+  /** What the engine sees to itself for ports that it publishes. */
+  async #assertPortsFree(
+    addon: AddOn,
+    { spec, container }: { spec: BackendSpec; container: ContainerSpec },
+  ): Promise<void> {
+    const { isPortFree, publishOn } = this.#options;
+    if (container.publish !== undefined) return;
+    for (const port of hostPorts(addon, spec)) {
+      if (!(await isPortFree(publishOn, port))) {
+        throw new EngineError('port_taken', `${publishOn}:${port} is in use`);
+      }
     }
   }
 
@@ -378,7 +436,11 @@ export class AddOnSteps {
 
   /** Whoever is connected from the user's shell is not cut off. */
   async #hasClients(addon: AddOn, containerId: ContainerId): Promise<boolean> {
-    const ports = this.specOf(addon)?.spec.ports ?? [];
+    const found = this.specOf(addon);
+    if (found === undefined) return false;
+    const { spec, container } = found;
+    // In the host's network it listens on what would be published elsewhere.
+    const ports = container.publish === undefined ? hostPorts(addon, spec) : spec.ports;
     try {
       const argv = ['cat', '/proc/net/tcp', '/proc/net/tcp6'];
       const { stdout } = await this.#options.engine.exec(containerId, argv, { timeoutMs: LOOK_TIMEOUT_MS });

@@ -127,6 +127,10 @@ export class DockerEngine implements ContainerEngine {
       architecture: info.Architecture,
       rootDir: info.DockerRootDir,
       reachability: this.#reachability,
+      // Where user ids are mapped, the engine gives no container its host's network.
+      sharesHostNetwork:
+        this.#reachability === 'container-address' &&
+        !(info.SecurityOptions ?? []).some((option) => option.includes('userns')),
     };
   }
 

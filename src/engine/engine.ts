@@ -132,6 +132,8 @@ export interface EngineInfo {
   rootDir: string;
   /** Can this process reach a container by its address on a bridge? If not, ports are published on 127.0.0.1. */
   reachability: 'container-address' | 'published-port';
+  /** Would a container in its host's network be in this process's own? */
+  sharesHostNetwork: boolean;
 }
 
 export interface NetworkSpec {
@@ -153,7 +155,7 @@ export interface ContainerSpec {
   workingDir?: string;
   hostname?: string;
   /**
-   * A bridge's name, 'none', or `container:<id>` to share the network of a running container, its host name and
+   * A bridge's name, 'none', 'host', or `container:<id>` to share the network of a running container, its host name and
    * address included (then without `hostname` and `exposePort`).
    */
   network: string;

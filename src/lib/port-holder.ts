@@ -44,7 +44,8 @@ export async function isFree(port: number): Promise<boolean> {
   return (await isFreeOn('127.0.0.1', port)) && (await isFreeOn('::1', port));
 }
 
-function isFreeOn(host: string, port: number): Promise<boolean> {
+/** The same for one address; true for an address that this machine does not have. */
+export function isFreeOn(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'EADDRINUSE'));

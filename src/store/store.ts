@@ -16,11 +16,16 @@ import { DynoHourStore } from './dyno-hours';
 import { EventStore } from './events';
 import { FormationStore } from './formations';
 import { migrate } from './migrate';
+import { PartnerTokenStore } from './partner-tokens';
+import { PartnerStore } from './partners';
 import { ReleaseStore } from './releases';
+import { ScheduledJobStore } from './scheduled-jobs';
 import { SettingsStore } from './settings';
 import { SlugUploadStore } from './slug-uploads';
 import { SlugStore } from './slugs';
 import { SniEndpointStore } from './sni-endpoints';
+import { TransferScheduleStore } from './transfer-schedules';
+import { TransferStore } from './transfers';
 import { WakeStore } from './wakes';
 
 /** All tables of one database. */
@@ -45,7 +50,12 @@ export class Store {
   readonly dynoHours: DynoHourStore;
   readonly addons: AddOnStore;
   readonly attachments: AttachmentStore;
+  readonly partners: PartnerStore;
+  readonly partnerTokens: PartnerTokenStore;
+  readonly scheduledJobs: ScheduledJobStore;
   readonly diagnoses: DiagnosisStore;
+  readonly transfers: TransferStore;
+  readonly transferSchedules: TransferScheduleStore;
   readonly events: EventStore;
   readonly #database: Database;
   #afterCommit: (() => void)[] | undefined;
@@ -72,7 +82,12 @@ export class Store {
     this.dynoHours = new DynoHourStore(database);
     this.addons = new AddOnStore(database);
     this.attachments = new AttachmentStore(database);
+    this.partners = new PartnerStore(database);
+    this.partnerTokens = new PartnerTokenStore(database);
+    this.scheduledJobs = new ScheduledJobStore(database);
     this.diagnoses = new DiagnosisStore(database);
+    this.transfers = new TransferStore(database);
+    this.transferSchedules = new TransferScheduleStore(database);
     this.events = new EventStore(database);
   }
 

@@ -66,7 +66,10 @@ function remoteLines({ stderr }: CommandResult): string[] {
 const ELSEWHERE = {
   'app-json': 'app-setups.test.ts',
   'heroku-yml': 'container.test.ts',
+  'mariadb-memcached-rabbitmq': 'addon-servers.test.ts',
   'postgres-redis': 'addons.test.ts',
+  's3-files': 'mail-s3.test.ts',
+  'send-mail': 'mail-s3.test.ts',
 };
 
 const examples: Record<string, Example> = {

@@ -83,6 +83,18 @@ describe('heroku redis:*', () => {
     );
   }, 300_000);
 
+  test('clients can not make the server connect, listen or write elsewhere', async () => {
+    const refused = [
+      'CONFIG SET bind 0.0.0.0',
+      'REPLICAOF 127.0.0.1 1',
+      'MIGRATE 127.0.0.1 1 k 0 1',
+      'SHUTDOWN',
+    ];
+    const printed = good(await redis('cli', ['mini-kv'], `${refused.join('\n')}\nECHO served\n`));
+    expect(printed.match(/NOPERM/g)).toHaveLength(refused.length);
+    expect(printed).toContain('served');
+  }, 120_000);
+
   test('credentials --reset and promote', async () => {
     const before = await config('REDIS_URL');
     good(await redis('credentials', ['mini-kv', '--reset']));

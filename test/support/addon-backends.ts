@@ -19,9 +19,15 @@ export interface TestBackendsOptions {
   store: Store;
   clock: Clock;
   /** Asked for when something is ready, which is after it was made. */
-  addons: () => { provisioning: Pick<Provisioning, 'complete' | 'fail'> };
+  addons: () => {
+    provisioning: Pick<Provisioning, 'complete' | 'fail'> & Partial<Pick<Provisioning, 'progress'>>;
+  };
+  /** Default: it is provisioned. */
+  onReady?: (id: AddOnId) => void;
   providers?: readonly AddOnProvider[];
   random?: () => number;
+  /** Do providers that listen as told run in the host's network? Default: not. */
+  hostNetwork?: boolean;
   /** One that was used before. */
   engine?: FakeEngine;
   onServing?: (id: AddOnId) => void;
@@ -38,6 +44,10 @@ export class TestBackends {
   readonly backends: AddOnBackends;
   /** What is to go wrong when an image is made. */
   imageError: Error | undefined;
+  /** Does the engine lack all images, until they are made? */
+  imageIsMissing = false;
+  /** What making one waits for. */
+  imageMade: Promise<void> = Promise.resolve();
 
   constructor(options: TestBackendsOptions) {
     const { store, clock, addons } = options;
@@ -49,8 +59,16 @@ export class TestBackends {
       providers: this.providers,
       images: {
         reference: (image) => (image.kind === 'recipe' ? `dynodock/addon-${image.name}:1` : image.reference),
-        ensure: async (image) => {
+        isThere: async () => {
+          // Fails when the engine is away.
+          await this.engine.inspectImage('');
+          return !this.imageIsMissing;
+        },
+        ensure: async (image, _signal, onLine) => {
+          onLine('Installing it');
+          await this.imageMade;
           if (this.imageError !== undefined) throw this.imageError;
+          this.imageIsMissing = false;
           this.engine.addImage(image.kind === 'recipe' ? `dynodock/addon-${image.name}:1` : image.reference);
         },
       },
@@ -59,12 +77,15 @@ export class TestBackends {
       installationId: INSTALLATION,
       network: ADDON_NETWORK,
       publishOn: ADDON_HOST,
+      hostNetwork: options.hostNetwork ?? false,
+      isPortFree: async (address, port) => !this.engine.takenPorts.has(`${address}:${port}`),
       ports: { first: 20_000, count: 400 },
       random: options.random ?? Math.random,
       issueCertificate: async () => ({ certificateChain: 'a certificate', privateKey: 'a key' }),
-      onReady: (id) => addons().provisioning.complete(id),
+      onReady: options.onReady ?? ((id) => addons().provisioning.complete(id)),
       onFailed: (id, reason) => addons().provisioning.fail(id, reason),
       logplex: options.logplex ?? new Logplex(clock),
+      onProgress: (id, line) => addons().provisioning.progress?.(id, line),
       sleep: options.sleep ?? { depth: 'off', lingerMs: 0 },
       onServing: options.onServing ?? (() => undefined),
       concurrency: 4,

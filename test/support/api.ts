@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -27,6 +27,9 @@ import { FakeEngine } from './fake-engine';
 import { Logplex } from '../../src/logplex/logplex';
 import { AccountService } from '../../src/platform/account/account';
 import { AddOns } from '../../src/platform/addons/addons';
+import { PageSessions } from '../../src/platform/addons/page-sessions';
+import { Partners } from '../../src/platform/addons/partners/partners';
+import type { PartnerClient } from '../../src/addons/partner-client';
 import { AppFeatures } from '../../src/platform/app-features/app-features';
 import { AppSetups } from '../../src/platform/app-setups/app-setups';
 import { Apps } from '../../src/platform/apps/apps';
@@ -48,6 +51,7 @@ import { ReleasePhase } from '../../src/platform/releases/release-phase';
 import { Redis } from '../../src/platform/redis/redis';
 import { Postgres } from '../../src/platform/postgres/postgres';
 import { Releases } from '../../src/platform/releases/releases';
+import { ScheduledJobs } from '../../src/platform/scheduler/scheduled-jobs';
 import { Sleep } from '../../src/platform/sleep/sleep';
 import { Slugs, type SlugsOptions } from '../../src/platform/slugs/slugs';
 import { Sources } from '../../src/platform/sources/sources';
@@ -71,6 +75,10 @@ export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   /** How long a request waits for a new add-on. */
   addonPatienceMs?: number;
   addonProviders?: readonly AddOnProvider[];
+  /** Default: one with Heroku's patience. */
+  partnerClient?: Pick<PartnerClient, 'ask'>;
+  /** Between requests to partners that came to nothing. */
+  partnerDelayMs?: (attempts: number) => number;
   /** Default: add-ons never sleep. */
   addonSleep?: AddOnSleepPolicy;
   /** Default: nothing can be built. */
@@ -79,6 +87,8 @@ export type TestApiOptions = Partial<Omit<ApiServerOptions, 'services'>> & {
   slugImages?: SlugsOptions['images'];
   /** Of uploads. Default 1 MiB. */
   maxBlobBytes?: number;
+  /** What backups have to leave on the disk. Default 0. */
+  minFreeBackupBytes?: number;
 };
 
 export interface LoggedMessage {
@@ -128,6 +138,7 @@ export class TestApi {
   /** Of apps on the container stack. */
   readonly engine: FakeEngine;
   readonly addons: TestBackends;
+  readonly partners: Partners;
   readonly outputDir = mkdtempSync(path.join(tmpdir(), 'dynodock-api-'));
   readonly context: PlatformContext;
   readonly outputs = new Map<BuildId, AsyncIterable<Buffer>>();
@@ -174,16 +185,28 @@ export class TestApi {
       logplex: this.logplex,
       clock,
       addons: () => this.services.addons,
+      onReady: (id) => this.services.postgres.forks.ready(id),
       ...(more.addonProviders === undefined ? {} : { providers: more.addonProviders }),
       ...(more.addonSleep === undefined ? {} : { sleep: more.addonSleep }),
     });
+    this.partners = new Partners(context, {
+      providers: this.addons.providers,
+      addons: () => this.services.addons,
+      folder: path.join(this.outputDir, 'addons'),
+      ...(more.partnerClient === undefined ? {} : { client: more.partnerClient }),
+      ...(more.partnerDelayMs === undefined ? {} : { delayMs: more.partnerDelayMs }),
+      logger: silentLogger,
+    });
+    mkdirSync(path.join(this.outputDir, 'addons'));
     const addons = new AddOns(context, {
       releases,
       providers: this.addons.providers,
       manager: this.addons.backends,
       host: () => ADDON_HOST,
+      publishedOn: () => '127.0.0.1',
       secret: (length) => 's'.repeat(length),
       logger: silentLogger,
+      provisioners: { partner: this.partners.resources },
       ...(more.addonPatienceMs === undefined ? {} : { patienceMs: more.addonPatienceMs }),
     });
     const blobUrls = new BlobUrls(this.store.settings, clock);
@@ -196,6 +219,16 @@ export class TestApi {
       images: more.slugImages ?? { adopt: noImage, copy: noImage, archivePath: () => '/nonexistent' },
       releases,
     });
+    const postgres = new Postgres(context, {
+      addons,
+      secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
+      backups: {
+        directory: path.join(this.outputDir, 'backups'),
+        minFreeBytes: more.minFreeBackupBytes ?? 0,
+      },
+      urls: blobUrls,
+      logger: this.#logger(),
+    });
     const sniEndpoints = new SniEndpoints(context);
     const formation = new FormationService(context);
     const builds = this.#builds(releases, more.building);
@@ -204,7 +237,7 @@ export class TestApi {
       slugs,
       addons,
     ]);
-    const configVars = new ConfigVarsService(context, releases);
+    const configVars = new ConfigVarsService(context, releases, addons.attachments);
     const buildpackInstallations = new BuildpackInstallations(context);
     const oneOffs = new OneOffService(context, this.attachments);
     this.appSetups = new AppSetups(context, {
@@ -259,10 +292,9 @@ export class TestApi {
       formation,
       logSessions: new LogSessions(context),
       oneOffs,
-      postgres: new Postgres(context, {
-        addons,
-        secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
-      }),
+      pageSessions: new PageSessions(this.store.settings, clock),
+      partners: this.partners,
+      postgres,
       redis: new Redis(context, {
         addons,
         secret: (length) => String(++this.#secrets).padEnd(length, 'x'),
@@ -272,6 +304,7 @@ export class TestApi {
         run: () => Promise.reject(new Error('there is no disk here')),
       },
       releases,
+      scheduledJobs: new ScheduledJobs(context, { oneOffs, logger: this.#logger() }),
       sleep: new Sleep(context, {
         policy: SLEEP,
         router: { park: async () => null, stayAwake: () => undefined },
@@ -321,7 +354,10 @@ export class TestApi {
     certificates ??= makeCertificates();
     const api = new TestApi(await certificates, more.clock ?? systemClock, more);
     try {
+      await api.services.postgres.start();
       await api.addons.start();
+      await api.partners.services.start();
+      api.partners.resources.start();
       await api.server.start();
     } catch (error) {
       api.store.close();
@@ -332,7 +368,9 @@ export class TestApi {
 
   async stop(): Promise<void> {
     await this.server.stop();
+    await this.services.postgres.stop();
     await this.appSetups.stop();
+    await this.partners.resources.stop();
     await this.addons.backends.stop();
     await this.#stopBuilds();
     await this.phase.stop();

@@ -108,7 +108,7 @@ export class DynoWorld {
     this.phase = new ReleasePhase(this.context, { outputDir: this.outputDir, logger: silentLogger });
     this.releases = new Releases(this.context, this.phase);
     this.apps = new Apps(this.context, this.releases, [this.phase]);
-    this.configVars = new ConfigVarsService(this.context, this.releases);
+    this.configVars = new ConfigVarsService(this.context, this.releases, { namesToCome: () => new Set() });
     this.formation = new FormationService(this.context);
     this.dynos = new Dynos(this.context);
     this.account = new AccountService(this.context).ensure('user@example.com');

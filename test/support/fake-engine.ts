@@ -242,6 +242,7 @@ export class FakeEngine implements ContainerEngine {
       architecture: 'x86_64',
       rootDir: '/nonexistent',
       reachability: this.#reachability,
+      sharesHostNetwork: this.#reachability === 'container-address',
     };
   }
 

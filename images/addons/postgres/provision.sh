@@ -18,7 +18,7 @@ quietly() {
 }
 
 echo "Installing PostgreSQL"
-quietly apt-get update
+quietly apt-get update --error-on=any
 # Debian's own cluster of the machine is not wanted.
 mkdir -p /etc/postgresql-common
 echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf

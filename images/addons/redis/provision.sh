@@ -17,7 +17,7 @@ quietly() {
 }
 
 echo "Installing Redis"
-quietly apt-get update
+quietly apt-get update --error-on=any
 quietly apt-get install -y --no-install-recommends redis-server redis-tools
 
 # The engine copies it, owner and all, into each new volume.

@@ -9,6 +9,7 @@ export interface AttachmentSurroundings {
   addon: AddOn;
   /** The app that owns the add-on. */
   owner: { id: string; name: string };
+  /** null: not for who asks. */
   webUrl: string | null;
   configVars: readonly string[];
   /** What else is wanted (header Accept-Inclusion): `addon:plan`, `config_vars`. */

@@ -13,13 +13,17 @@ export interface AddOnSurroundings {
   app: { id: string; name: string };
   /** undefined: its service is not known any more. */
   offer: Offer | undefined;
+  /** What `addons:open` opens; null: not for who asks. */
+  webUrl: string | null;
+  /** What its partner calls it; default: as we do. */
+  providerId?: string;
   configVars: readonly string[];
   /** Which references are wanted as whole objects (header Accept-Expansion). */
   expand: ReadonlySet<string>;
 }
 
 export function presentAddOn(addon: AddOn, surroundings: AddOnSurroundings): Record<string, unknown> {
-  const { app, offer, configVars, expand } = surroundings;
+  const { app, offer, webUrl, configVars, expand } = surroundings;
   return {
     actions: [],
     addon_service:
@@ -37,15 +41,10 @@ export function presentAddOn(addon: AddOn, surroundings: AddOnSurroundings): Rec
       offer !== undefined && expand.has('plan')
         ? presentPlan(offer)
         : { id: planId(addon.service, { name: addon.plan }), name: planName(addon) },
-    provider_id: addon.id,
+    provider_id: surroundings.providerId ?? addon.id,
     ...(addon.provisionMessage === null ? {} : { provision_message: addon.provisionMessage }),
     state: addon.state,
     updated_at: addon.updatedAt,
-    web_url: webUrl(addon, offer),
+    web_url: webUrl,
   };
-}
-
-/** null: the service has no page. */
-export function webUrl(addon: AddOn, offer: Offer | undefined): string | null {
-  return offer?.provider.webUrl?.(addon) ?? null;
 }

@@ -1,9 +1,11 @@
 import { Router, type Request } from 'express';
 import type { AddOn, AddOnOptions } from '../../domain/addon';
 import { planName } from '../../domain/addon';
+import { forbidden } from '../../domain/errors';
 import { accountOf } from '../auth';
 import { IDENTITY, nameOf, wordsOf, type Identity } from '../identity';
 import { sendList, type SortKeys } from '../lists';
+import { webUrl } from '../pages/page-host';
 import { presentAddOn } from '../presenters/addon';
 import { RequestBody } from '../schema/request-body';
 import type { ApiServices } from '../services';
@@ -39,32 +41,37 @@ const resolveBody = new RequestBody<{ addon: string; app?: string | null; addon_
 const SORT_KEYS: SortKeys<AddOn> = { id: (addon) => addon.id, name: (addon) => addon.name };
 const EVERYTHING: ReadonlySet<string> = new Set(['addon_service', 'plan']);
 
-export function addonRoutes({ apps, addons }: Pick<ApiServices, 'apps' | 'addons'>): Router {
+export function addonRoutes(
+  services: Pick<ApiServices, 'apps' | 'addons' | 'pageSessions' | 'partners'>,
+): Router {
+  const { apps, addons, partners } = services;
   const router = Router();
-  const present = (addon: AddOn, expand: ReadonlySet<string>): Record<string, unknown> =>
+  const present = (req: Request, addon: AddOn, expand = expansionOf(req)): Record<string, unknown> =>
     presentAddOn(addon, {
       app: addons.ownerOf(addon),
       offer: addons.catalogue.find(addon),
+      webUrl: webUrl(req, addon, services),
       configVars: addons.configVarNames(addon),
+      providerId: partners.resources.providerId(addon),
       expand,
     });
 
   router.get('/addons', (req, res) => {
-    sendList(req, res, addons.all(), SORT_KEYS, (addon) => present(addon, expansionOf(req)));
+    sendList(req, res, addons.all(), SORT_KEYS, (addon) => present(req, addon));
   });
 
   router.get('/users/:user/addons', (req, res) => {
     requireSelf(req.params.user, accountOf(res));
-    sendList(req, res, addons.all(), SORT_KEYS, (addon) => present(addon, expansionOf(req)));
+    sendList(req, res, addons.all(), SORT_KEYS, (addon) => present(req, addon));
   });
 
   router.get('/addons/:addon', (req, res) => {
-    res.json(present(addons.find(req.params.addon), expansionOf(req)));
+    res.json(present(req, addons.find(req.params.addon)));
   });
 
   router.get('/apps/:app/addons', (req, res) => {
     const app = apps.find(req.params.app);
-    sendList(req, res, addons.of(app), SORT_KEYS, (addon) => present(addon, expansionOf(req)));
+    sendList(req, res, addons.of(app), SORT_KEYS, (addon) => present(req, addon));
   });
 
   router.post('/apps/:app/addons', async (req, res) => {
@@ -77,12 +84,12 @@ export function addonRoutes({ apps, addons }: Pick<ApiServices, 'apps' | 'addons
       options: optionsOf(config),
       confirm: confirm ?? null,
     });
-    res.status(201).json(present(addon, expansionOf(req)));
+    res.status(201).json(present(req, addon));
   });
 
   router.get('/apps/:app/addons/:addon', (req, res) => {
     const app = apps.find(req.params.app);
-    res.json(present(addons.find(req.params.addon, app), expansionOf(req)));
+    res.json(present(req, addons.find(req.params.addon, app)));
   });
 
   router.patch('/apps/:app/addons/:addon', async (req, res) => {
@@ -92,26 +99,34 @@ export function addonRoutes({ apps, addons }: Pick<ApiServices, 'apps' | 'addons
       ...(plan === undefined ? {} : { plan: nameOf(plan) }),
       ...(name === undefined ? {} : { name }),
     });
-    res.json(present(addon, expansionOf(req)));
+    res.json(present(req, addon));
   });
 
   router.delete('/apps/:app/addons/:addon', async (req, res) => {
     const app = apps.find(req.params.app);
     const addon = addons.find(req.params.addon, app);
     const destroyed = await addons.destroy(accountOf(res), app, addon, { force: isForced(req.body) });
-    res.json(present(destroyed, expansionOf(req)));
+    res.json(present(req, destroyed));
   });
 
   // The credentials that there are, by the namespace under which they can be attached; `addons:attach --credential`
   // wants it not to be empty (contract, section 2.3).
   router.get('/addons/:addon/config', (req, res) => {
     const addon = addons.find(req.params.addon);
-    res.json(addons.attachments.namespaceConfig(addon, null));
+    res.json(partners.config(addon) ?? addons.attachments.namespaceConfig(addon, null));
   });
   router.get('/addons/:addon/config/:namespace', (req, res) => {
     const addon = addons.find(req.params.addon);
     res.json(addons.attachments.namespaceConfig(addon, req.params.namespace));
   });
+
+  // Partners come with tokens of their own (`partner-api.ts`).
+  const onlyForPartners = (): never => {
+    throw forbidden('Only the partner that provides this add-on may do that.');
+  };
+  router.patch('/addons/:addon/config', onlyForPartners);
+  router.post('/addons/:addon/actions/provision', onlyForPartners);
+  router.post('/addons/:addon/actions/deprovision', onlyForPartners);
 
   router.post('/actions/addons/resolve', (req, res) => {
     const { addon, app, addon_service: service } = resolveBody.parse(req.body);
@@ -119,7 +134,7 @@ export function addonRoutes({ apps, addons }: Pick<ApiServices, 'apps' | 'addons
       app: app == null ? undefined : apps.find(app),
       service: service ?? undefined,
     });
-    res.json(found.map((each) => present(each, EVERYTHING)));
+    res.json(found.map((each) => present(req, each, EVERYTHING)));
   });
 
   // dynodock's own: destroyed add-ons whose data is still there.
@@ -143,7 +158,7 @@ export function addonRoutes({ apps, addons }: Pick<ApiServices, 'apps' | 'addons
       req.params.addon,
       app === undefined ? undefined : apps.find(app),
     );
-    res.status(201).json(present(addon, EVERYTHING));
+    res.status(201).json(present(req, addon, EVERYTHING));
   });
 
   // What `dynodock status` shows beside the Platform API's view.

@@ -5,12 +5,13 @@ import type { AppSetupView } from '../../platform/app-setups/app-setups';
 import { accountOf } from '../auth';
 import { presentAppSetup } from '../presenters/app-setup';
 import { RequestBody } from '../schema/request-body';
+import { sourceBlobSchema, type SourceBlobBody } from '../schema/source-blob';
 import type { ApiServices } from '../services';
 import type { StreamKeys } from '../stream-keys';
 import { outputStreamUrl } from './output-streams';
 
 const createBody = new RequestBody<{
-  source_blob: { url: string; checksum?: string | null; version?: string | null };
+  source_blob: SourceBlobBody;
   app?: {
     name?: string;
     region?: string;
@@ -21,16 +22,8 @@ const createBody = new RequestBody<{
   overrides?: { env?: Record<string, string>; buildpacks?: { url?: string }[] };
 }>('app-setup', 'Create', {
   properties: {
-    // The schema forgets to say that a set-up needs a URL, and that values of env are strings whatever the key.
-    source_blob: {
-      type: 'object',
-      required: ['url'],
-      properties: {
-        url: { type: 'string' },
-        checksum: { type: ['string', 'null'] },
-        version: { type: ['string', 'null'] },
-      },
-    },
+    source_blob: sourceBlobSchema(),
+    // The schema forgets to say that values of env are strings whatever the key.
     overrides: {
       type: 'object',
       properties: {

@@ -29,19 +29,28 @@ const SORT_KEYS: SortKeys<App> = {
   updated_at: (app) => app.updatedAt.toISOString(),
 };
 
-export function appRoutes({
+/** As clients see an app. */
+export function appPresenter({
   apps,
   account,
   dynoHours,
-}: Pick<ApiServices, 'apps' | 'account' | 'dynoHours'>): Router {
-  const router = Router();
-  const present = (app: App): Record<string, unknown> =>
+}: Pick<ApiServices, 'apps' | 'account' | 'dynoHours'>): (app: App) => Record<string, unknown> {
+  return (app) =>
     presentApp(app, {
       owner: account.current(),
       webUrl: apps.webUrl(app),
       gitUrl: apps.gitUrl(app),
       takesDynoHours: dynoHours.takesFrom(app),
     });
+}
+
+export function appRoutes({
+  apps,
+  account,
+  dynoHours,
+}: Pick<ApiServices, 'apps' | 'account' | 'dynoHours'>): Router {
+  const router = Router();
+  const present = appPresenter({ apps, account, dynoHours });
 
   router.get('/apps', (req, res) => {
     sendList(req, res, apps.list(), SORT_KEYS, present);

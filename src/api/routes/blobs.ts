@@ -16,9 +16,9 @@ export interface BlobRoutesOptions {
 /** Many clients read the answer only after they have sent all; so long what they still send is taken and dropped. */
 const DRAIN_MS = 15_000;
 
-/** What `put_url`, `get_url` and `blob.url` point to: archives, opened without a token. The signature in the URL counts. */
+/** What `put_url`, `get_url` and `blob.url` point to: archives and backups, opened without a token. The signature in the URL counts. */
 export function blobRoutes(
-  { blobUrls, sources, slugs }: Pick<ApiServices, 'blobUrls' | 'sources' | 'slugs'>,
+  { blobUrls, sources, slugs, postgres }: Pick<ApiServices, 'blobUrls' | 'sources' | 'slugs' | 'postgres'>,
   { clock, logger, stopping }: BlobRoutesOptions,
 ): Router {
   const router = Router();
@@ -32,6 +32,7 @@ export function blobRoutes(
   router.put('/blobs/:kind/:file', async (req, res) => {
     try {
       const { kind, id } = blobOf('PUT', req);
+      if (kind === 'backups') throw forbidden('Backups are not uploaded.');
       const service = kind === 'sources' ? sources : slugs;
       await service.upload(id, { content: bodyOf(req), length: lengthOf(req) });
     } catch (error) {
@@ -47,9 +48,10 @@ export function blobRoutes(
 
   router.get('/blobs/:kind/:file', async (req, res) => {
     const { kind, id } = blobOf('GET', req);
-    const { size, content } = await (kind === 'sources' ? sources : slugs).open(id);
+    const service = kind === 'backups' ? postgres.transfers.files : kind === 'sources' ? sources : slugs;
+    const { size, content } = await service.open(id);
     res.writeHead(200, {
-      'Content-Type': 'application/gzip',
+      'Content-Type': kind === 'backups' ? 'application/octet-stream' : 'application/gzip',
       'Content-Length': size,
       'Cache-Control': 'no-store',
     });

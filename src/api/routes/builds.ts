@@ -6,6 +6,7 @@ import { accountOf } from '../auth';
 import { sendList, type SortKeys } from '../lists';
 import { presentBuild } from '../presenters/build';
 import { RequestBody } from '../schema/request-body';
+import { sourceBlobSchema, type SourceBlobBody } from '../schema/source-blob';
 import type { ApiServices } from '../services';
 import type { StreamKeys } from '../stream-keys';
 import { outputStreamUrl } from './output-streams';
@@ -18,27 +19,10 @@ const SORT_KEYS: SortKeys<Build> = {
 };
 
 const createBody = new RequestBody<{
-  source_blob: {
-    url: string;
-    checksum?: string | null;
-    version?: string | null;
-    version_description?: string | null;
-  };
+  source_blob: SourceBlobBody & { version_description?: string | null };
   buildpacks?: { url?: string; name?: string }[] | null;
 }>('build', 'Create', {
-  properties: {
-    // The schema forgets to say that a build needs a URL.
-    source_blob: {
-      type: 'object',
-      required: ['url'],
-      properties: {
-        url: { type: 'string' },
-        checksum: { type: ['string', 'null'] },
-        version: { type: ['string', 'null'] },
-        version_description: { type: ['string', 'null'] },
-      },
-    },
-  },
+  properties: { source_blob: sourceBlobSchema('version_description') },
 });
 
 export function buildRoutes(

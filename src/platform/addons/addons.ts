@@ -15,13 +15,13 @@ import type { App } from '../../domain/app';
 import { parseAttachmentName } from '../../domain/attachment';
 import { invalidParams, notSupported } from '../../domain/errors';
 import { isUuid, type AddOnId } from '../../domain/ids';
-import type { AddOnManager } from '../../dyno-manager/addon-manager';
+import type { AddOnManager, Delay } from '../../dyno-manager/addon-manager';
 import type { AttachedCommand, ExecResult } from '../../engine/engine';
 import { sleep } from '../../lib/clock';
 import type { Logger } from '../../lib/logger';
 import { record, type PlatformContext } from '../context';
 import type { Releases } from '../releases/releases';
-import { AttachmentVars } from './attachment-vars';
+import { AttachmentVars, portsOf } from './attachment-vars';
 import { AddOnAttachments, describeDetach, describeUpdate } from './attachments';
 import { Catalogue } from './catalogue';
 import { byApp, Provisioning, serviceActor, type Provisioner } from './provisioning';
@@ -32,6 +32,8 @@ export interface AddOnsOptions {
   manager: AddOnManager;
   /** What dynos and the user's shell reach the ports of add-ons under. */
   host: () => string;
+  /** What the daemon itself reaches them under, which may be another name or address. */
+  publishedOn: () => string;
   /** n random characters out of a-z and 0-9, fit for a password. */
   secret: (length: number) => string;
   logger: Logger;
@@ -56,6 +58,8 @@ export interface AddOnChanges {
 }
 
 const PATIENCE_MS = 8_000;
+/** Where it is known to take much longer; what fails, often fails at once. */
+const SHORT_PATIENCE_MS = 2_000;
 /** Of who wakes a sleeping one; the CLI gives up on a request after 30 s. */
 const WAKE_PATIENCE_MS = 20_000;
 
@@ -101,6 +105,8 @@ export class AddOns {
       // The dyno manager looks at its own by itself.
       if (provider === undefined || provider.kind === 'container') continue;
       if (addon.state === 'provisioning') await this.#provisioner(provider).provision(addon);
+      // Without waiting for the partner.
+      if (addon.state === 'deprovisioning') this.#deprovisionLater(addon);
     }
   }
 
@@ -185,8 +191,9 @@ export class AddOns {
   async create(actor: Actor, app: App, input: NewAddOn): Promise<AddOn> {
     const { store, clock, newId } = this.#context;
     const { provider, plan } = this.catalogue.offer(input.plan);
-    const options = input.options ?? {};
-    this.catalogue.checkOptions(provider, options);
+    const asked = input.options ?? {};
+    this.catalogue.checkOptions(provider, plan, asked);
+    const options = this.#resolveOptions(app, provider, asked);
     if (input.name != null) assertAddOnName(input.name);
     const attachAs = input.attachment == null ? null : parseAttachmentName(input.attachment);
     const addon = store.transaction(() => {
@@ -227,12 +234,7 @@ export class AddOns {
       });
       return named;
     });
-    return this.provisioning.run(
-      actor,
-      addon,
-      (row) => this.#provisioner(provider).provision(row),
-      this.#options.patienceMs ?? PATIENCE_MS,
-    );
+    return this.#provision(actor, addon, provider);
   }
 
   /** The same, but answers when it is usable. Throws service_unavailable if it is not to be had, or when `signal` aborts. */
@@ -272,27 +274,30 @@ export class AddOns {
         `${addon.name} is attached to other apps (${others.join(', ')}). Detach it there first, or destroy it with --force.`,
       );
     }
-    const destroyed = store.transaction(() => this.#deprovision(actor, addon, app.name, new Set()));
+    const destroyed =
+      addon.state === 'deprovisioning'
+        ? addon
+        : store.transaction(() => this.#deprovision(actor, addon, app.name, new Set()));
     await this.#deprovisioned(destroyed);
-    return destroyed;
+    return store.addons.get(addon.id) ?? destroyed;
   }
 
   /** Inside the transaction that destroys an app: its add-ons go with it, and other apps lose them. */
   appDestroyed(actor: Actor, app: App): void {
     const { store } = this.#context;
     for (const addon of store.addons.of(app.id)) {
+      // A partner is at it already.
+      if (addon.state === 'deprovisioning') continue;
       const destroyed = this.#deprovision(actor, addon, app.name, new Set([app.id]));
-      store.afterCommit(() => {
-        this.#deprovisioned(destroyed).catch((error: unknown) =>
-          this.#options.logger.error('an add-on could not be given up', { addon: addon.name, error }),
-        );
-      });
+      store.afterCommit(() => this.#deprovisionLater(destroyed));
     }
   }
 
   /** Those that can be had back, the one destroyed last first. */
   deleted(): AddOn[] {
-    return this.#context.store.addons.deleted();
+    const { addons, partners } = this.#context.store;
+    // What a partner had is not ours to give back.
+    return addons.deleted().filter(({ id }) => partners.resource(id) === undefined);
   }
 
   /** A destroyed add-on with all its data, for the app that had it or another one. */
@@ -320,15 +325,11 @@ export class AddOns {
       };
       store.addons.update(revived);
       store.addons.setBackend(found.id, { ...NO_BACKEND, port: found.backend.port });
+      store.transfers.move(found.id, app.id);
       record(this.#context, app.id, actor, 'addon.undelete', { addon: revived.name });
       return this.#attachFirst(app, revived, provider, null, null);
     });
-    return this.provisioning.run(
-      actor,
-      addon,
-      (row) => this.#provisioner(provider).provision(row),
-      this.#options.patienceMs ?? PATIENCE_MS,
-    );
+    return this.#provision(actor, addon, provider);
   }
 
   /**
@@ -345,6 +346,29 @@ export class AddOns {
       record(this.#context, addon.appId, serviceActor(addon), 'addon.config', { addon: addon.name });
       this.#refresh(serviceActor(addon), changed);
       return changed;
+    });
+  }
+
+  /** The row has another plan, and what follows from it: config vars and releases. */
+  setPlan(actor: Actor, addon: AddOn, plan: string, config: AddOnConfig = addon.config): AddOn {
+    const { store, clock } = this.#context;
+    return store.transaction(() => {
+      const next: AddOn = { ...addon, plan, config, updatedAt: clock.now() };
+      store.addons.update(next);
+      record(this.#context, addon.appId, actor, 'addon.plan', {
+        addon: addon.name,
+        from: `${addon.service}:${addon.plan}`,
+        to: `${addon.service}:${plan}`,
+      });
+      for (const [appId, attachments] of byApp(this.attachments.ofAddOn(next))) {
+        const of = store.apps.get(appId);
+        const isOther = attachments.map((each) => this.#vars.apply(next, each)).includes(true);
+        // Its owner's releases list the plans.
+        if (of === undefined || (!isOther && appId !== addon.appId)) continue;
+        const description = describeUpdate(this.attachments.mainName(next, attachments), next);
+        this.#options.releases.create(actor, of, { description });
+      }
+      return next;
     });
   }
 
@@ -365,13 +389,21 @@ export class AddOns {
     return this.catalogue.find(addon)?.provider.kind === 'container';
   }
 
+  /** Where the daemon reaches a port of its backend, by its index; undefined for what has none. */
+  address(addon: AddOn, index: number): { host: string; port: number } | undefined {
+    const provider = this.catalogue.find(addon)?.provider;
+    const port = provider && portsOf(addon, provider)[index];
+    return port === undefined ? undefined : { host: this.#options.publishedOn(), port };
+  }
+
   isServing(addon: AddOn): boolean {
     return this.#options.manager.isServing(addon.id);
   }
 
   /** Why it does not run just now, where that is known. */
   problem(addon: AddOn): string | null {
-    return this.#context.store.addons.get(addon.id)?.backend.problem ?? null;
+    const { addons, partners } = this.#context.store;
+    return partners.resource(addon.id)?.problem ?? addons.get(addon.id)?.backend.problem ?? null;
   }
 
   /** It sleeps since all its apps do. */
@@ -421,6 +453,43 @@ export class AddOns {
     return this.#options.manager.restart(addon.id);
   }
 
+  /** Options that name an add-on get its id, and what the new one has from it. */
+  #resolveOptions(app: App, provider: AddOnProvider, asked: AddOnOptions): AddOnOptions {
+    let options = asked;
+    for (const [name, value] of Object.entries(asked)) {
+      const refersTo = provider.options[name]?.refersTo;
+      if (refersTo === undefined) continue;
+      const other = this.#referred(app, provider, value);
+      const inherited = refersTo.inherits.flatMap((each) => {
+        const of = other.options[each];
+        return of === undefined ? [] : [[each, of] as const];
+      });
+      options = { ...Object.fromEntries(inherited), ...options, [name]: other.id };
+    }
+    return options;
+  }
+
+  /** `DATABASE`, `HEROKU_POSTGRESQL_PINK_URL`, `other-app::DATABASE`, the name or id of an add-on, or its connection URL. */
+  #referred(app: App, { service }: AddOnProvider, value: string): AddOn {
+    const { store } = this.#context;
+    const [, appName, name = value] = /^([^:]+)::(.+)$/.exec(value) ?? [];
+    const owner = appName === undefined ? app : (store.apps.findByName(appName) ?? app);
+    const wanted = name.toUpperCase().replace(/_URL$/, '');
+    const candidates = this.all().filter(
+      (addon) => addon.service === service && addon.state === 'provisioned',
+    );
+    const attached = store.attachments.of(owner.id).find((each) => each.name === wanted)?.addonId;
+    const found = candidates.find(
+      (addon) =>
+        addon.id === attached ||
+        addon.id === value ||
+        addon.name === value ||
+        this.attachments.namespaceConfig(addon, null).some((each) => each.value === value),
+    );
+    if (found === undefined) throw addonNotFound();
+    return found;
+  }
+
   async #changePlan(actor: Actor, app: App, addon: AddOn, asked: string): Promise<AddOn> {
     const { store, clock } = this.#context;
     const { provider, plan } = this.catalogue.offer(
@@ -434,25 +503,13 @@ export class AddOns {
     if (addon.state !== 'provisioned') {
       throw invalidParams(`${addon.name} is ${addon.state}: its plan can't be changed now.`);
     }
-    const changed = store.transaction(() => {
-      const next: AddOn = { ...addon, plan: plan.name, updatedAt: clock.now() };
-      store.addons.update(next);
-      record(this.#context, app.id, actor, 'addon.plan', {
-        addon: addon.name,
-        from: `${addon.service}:${addon.plan}`,
-        to: `${addon.service}:${plan.name}`,
-      });
-      for (const [appId, attachments] of byApp(this.attachments.ofAddOn(next))) {
-        const of = store.apps.get(appId);
-        const isOther = attachments.map((each) => this.#vars.apply(next, each)).includes(true);
-        // Its owner's releases list the plans.
-        if (of === undefined || (!isOther && appId !== app.id)) continue;
-        const description = describeUpdate(this.attachments.mainName(next, attachments), next);
-        this.#options.releases.create(actor, of, { description });
-      }
-      return next;
-    });
-    const work = Promise.resolve(this.#provisioner(provider).changePlan(changed, addon));
+    const provisioner = this.#provisioner(provider);
+    if (provisioner.agreePlan !== undefined) {
+      await provisioner.agreePlan(actor, addon, plan.name);
+      return store.addons.get(addon.id) ?? addon;
+    }
+    const changed = this.setPlan(actor, addon, plan.name);
+    const work = Promise.resolve(provisioner.changePlan(changed, addon));
     if (provider.kind === 'container') {
       await this.#forAWhile(work, addon);
       return changed;
@@ -487,12 +544,14 @@ export class AddOns {
   #deprovision(actor: Actor, addon: AddOn, appName: string, silent: ReadonlySet<App['id']>): AddOn {
     const { store, clock } = this.#context;
     const now = clock.now();
+    // Its partner has to agree.
+    const isHeld = !['gone', undefined].includes(store.partners.resource(addon.id)?.phase);
     const destroyed: AddOn = {
       ...addon,
       appName,
-      state: 'deprovisioned',
+      state: isHeld ? 'deprovisioning' : 'deprovisioned',
       updatedAt: now,
-      deprovisionedAt: now,
+      deprovisionedAt: isHeld ? null : now,
     };
     const attachments = byApp(this.attachments.ofAddOn(addon));
     store.addons.update(destroyed);
@@ -508,7 +567,17 @@ export class AddOns {
     return destroyed;
   }
 
+  #deprovisionLater(addon: AddOn): void {
+    this.#deprovisioned(addon).catch((error: unknown) =>
+      this.#options.logger.error('an add-on could not be given up', { addon: addon.name, error }),
+    );
+  }
+
   async #deprovisioned(addon: AddOn): Promise<void> {
+    if (addon.state === 'deprovisioning') {
+      await this.#provisioners.partner?.deprovision(addon);
+      return;
+    }
     const provider = this.catalogue.find(addon)?.provider;
     // One whose service is not known any more may still have a container.
     if (provider === undefined) this.#options.manager.kick(addon.id);
@@ -562,6 +631,24 @@ export class AddOns {
     return addon;
   }
 
+  /** If it is going to take longer, the answer says why, and does not wait for it. */
+  async #provision(actor: Actor, addon: AddOn, provider: AddOnProvider): Promise<AddOn> {
+    const { patienceMs = PATIENCE_MS, manager } = this.#options;
+    const { clock } = this.#context;
+    const known: { delay: Delay | null } = { delay: null };
+    const patience = async (signal: AbortSignal): Promise<void> => {
+      const enough = sleep(clock, patienceMs, signal);
+      if (provider.kind === 'container') {
+        known.delay = await Promise.race([manager.delayOf(addon), enough.then(() => null)]);
+      }
+      await (known.delay === null ? enough : sleep(clock, Math.min(patienceMs, SHORT_PATIENCE_MS), signal));
+    };
+    const provision = (row: AddOn): Promise<void> | void => this.#provisioner(provider).provision(row);
+    const answer = await this.provisioning.run(actor, addon, provision, patience);
+    if (known.delay === null || answer.state !== 'provisioning') return answer;
+    return { ...answer, provisionMessage: describeDelay(known.delay, provider, answer) };
+  }
+
   #provisioner({ kind, humanName }: AddOnProvider): Provisioner {
     const provisioner = this.#provisioners[kind];
     if (provisioner === undefined)
@@ -574,5 +661,14 @@ export class AddOns {
       const name = generateAddOnName(namePrefix, this.#context.random);
       if (this.#context.store.addons.findByName(name) === undefined) return name;
     }
+  }
+}
+
+function describeDelay(delay: Delay, { humanName }: AddOnProvider, { appName }: AddOn): string {
+  switch (delay) {
+    case 'no-image':
+      return `The image of ${humanName} is being made, which takes about a minute. Follow it: heroku logs --tail --app ${appName}`;
+    case 'no-engine':
+      return 'The container engine does not answer just now. The add-on is made once it does.';
   }
 }

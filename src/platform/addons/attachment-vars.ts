@@ -1,4 +1,4 @@
-import type { AddOnProvider } from '../../addons/provider';
+import type { AddOnProvider, ConfigVarInput } from '../../addons/provider';
 import { DEFAULT_CREDENTIAL, type AddOn } from '../../domain/addon';
 import type { App } from '../../domain/app';
 import { credentialOf, type AddOnAttachment } from '../../domain/attachment';
@@ -22,33 +22,66 @@ export class AttachmentVars {
 
   /** As they are to be. An add-on whose service is not known any more keeps what it has. */
   wanted(addon: AddOn, attachment: Pick<AddOnAttachment, 'name' | 'namespace'>): ConfigVars | undefined {
-    const offer = this.#catalogue.find(addon);
-    if (offer === undefined) return undefined;
-    const { provider, plan } = offer;
-    const values = provider.configVars({
-      addon,
-      plan,
-      credential: this.#credential(addon, attachment.namespace),
-      host: provider.kind === 'container' ? this.#host() : '',
-      ports: portsOf(addon, provider),
-    });
+    const found = this.#input(addon, attachment.namespace);
+    if (found === undefined) return undefined;
     return Object.fromEntries(
-      Object.entries(values).map(([suffix, value]) => [varName(attachment.name, suffix), value]),
+      Object.entries(found.provider.configVars(found.input)).map(([suffix, value]) => [
+        varName(attachment.name, suffix),
+        value,
+      ]),
     );
   }
 
   /** Their names, known before the add-on is usable. */
   names(addon: AddOn, attachment: Pick<AddOnAttachment, 'name' | 'namespace'>): string[] {
-    return Object.keys(this.wanted(addon, attachment) ?? {}).sort();
+    const suffixes = this.#catalogue.find(addon)?.provider.configVarSuffixes?.(addon);
+    const names =
+      suffixes?.map((suffix) => varName(attachment.name, suffix)) ??
+      Object.keys(this.wanted(addon, attachment) ?? {});
+    return names.sort();
   }
 
   /** Inside a transaction. Answers whether anything is other than before. */
   apply(addon: AddOn, attachment: AddOnAttachment): boolean {
     const { configVars } = this.#store;
-    const wanted = this.wanted(addon, attachment);
-    if (wanted === undefined || isSame(wanted, configVars.ofAttachment(attachment.id))) return false;
+    const own = this.wanted(addon, attachment);
+    if (own === undefined) return false;
+    const wanted = { ...this.#shared(addon, attachment), ...own };
+    if (isSame(wanted, configVars.ofAttachment(attachment.id))) return false;
     configVars.replaceOwned(attachment.appId, attachment.id, wanted);
     return true;
+  }
+
+  /** Those under whole names: only of the attachment that has the service's own, and never in place of another's. */
+  #shared(addon: AddOn, attachment: AddOnAttachment): ConfigVars {
+    const found = this.#input(addon, attachment.namespace);
+    if (found?.provider.sharedVars === undefined) return {};
+    if (attachment.name !== found.provider.attachmentName) return {};
+    const { configVars } = this.#store;
+    const owners = configVars.owners(attachment.appId);
+    const present = configVars.get(attachment.appId);
+    return Object.fromEntries(
+      Object.entries(found.provider.sharedVars(found.input)).filter(
+        ([name]) => !Object.hasOwn(present, name) || owners.get(name) === attachment.id,
+      ),
+    );
+  }
+
+  #input(
+    addon: AddOn,
+    namespace: string | null,
+  ): { provider: AddOnProvider; input: ConfigVarInput } | undefined {
+    const offer = this.#catalogue.find(addon);
+    if (offer === undefined) return undefined;
+    const { provider, plan } = offer;
+    const input = {
+      addon,
+      plan,
+      credential: this.#credential(addon, namespace),
+      host: provider.kind === 'container' ? this.#host() : '',
+      ports: portsOf(addon, provider),
+    };
+    return { provider, input };
   }
 
   /** Names of vars that the app has already, and which an attachment of this name would set. */
@@ -77,7 +110,7 @@ function varName(attachmentName: string, suffix: string): string {
 }
 
 /** One port of the host after another, from the add-on's first. */
-function portsOf(addon: AddOn, provider: AddOnProvider): number[] {
+export function portsOf(addon: AddOn, provider: AddOnProvider): number[] {
   const first = addon.backend.port;
   if (first === null || provider.kind !== 'container') return [];
   const plan = provider.plans.find(({ name }) => name === addon.plan);

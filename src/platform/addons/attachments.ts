@@ -72,6 +72,15 @@ export class AddOnAttachments {
     return present.length > 0 ? present : this.#vars.names(this.addonOf(attachment), attachment);
   }
 
+  /** Names of config vars that add-ons being provisioned will set on the app, and that nobody else may have until then. */
+  namesToCome(app: App): ReadonlySet<string> {
+    const names = this.of(app).flatMap((attachment) => {
+      const addon = this.addonOf(attachment);
+      return addon.state === 'provisioning' ? this.#vars.names(addon, attachment) : [];
+    });
+    return new Set(names);
+  }
+
   /** What attachments of a namespace set, without the attachment's name; empty for one that there is not. */
   namespaceConfig(addon: AddOn, namespace: string | null): { name: string; value: string }[] {
     const credential = namespace === null ? null : credentialOf(namespace);
@@ -142,7 +151,9 @@ export class AddOnAttachments {
     const addon = this.addonOf(attachment);
     const app = store.apps.get(attachment.appId);
     if (app === undefined) throw attachmentNotFound();
-    if (this.#isLast(attachment)) throw invalidParams('Cannot destroy last attachment to billing app');
+    if (this.#isLast(attachment)) {
+      throw invalidParams(`Cannot destroy last attachment to billing app for resource ${addon.name}`);
+    }
     store.transaction(() => {
       this.#delete(actor, attachment, addon);
       this.#releases.create(actor, app, { description: describeDetach(attachment.name, addon) });

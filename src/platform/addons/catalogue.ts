@@ -1,7 +1,7 @@
 import { MIB, type AddOnPlan, type AddOnProvider } from '../../addons/provider';
 import type { ProviderRegistry } from '../../addons/registry';
 import type { AddOn, AddOnOptions } from '../../domain/addon';
-import { invalidParams, notFound, PlatformError } from '../../domain/errors';
+import { invalidParams, notFound, notSupported, PlatformError } from '../../domain/errors';
 import { isUuid } from '../../domain/ids';
 import { stableUuid } from '../../lib/stable-uuid';
 
@@ -91,24 +91,42 @@ export class Catalogue {
     return this.#registry.of(addon);
   }
 
-  /** Throws invalid_params for what the provider does not know, or a value that it does not take. */
-  checkOptions(provider: AddOnProvider, options: AddOnOptions): void {
+  /**
+   * Throws invalid_params for what the provider does not know, or a value that it does not take, not_supported for what it
+   * knows from Heroku only.
+   */
+  checkOptions(provider: AddOnProvider, plan: AddOnPlan, options: AddOnOptions): void {
+    if (provider.anyOption === true) return;
     for (const [name, value] of Object.entries(options)) {
       const facts = Object.hasOwn(provider.options, name) ? provider.options[name] : undefined;
       if (facts === undefined) {
-        const known = Object.keys(provider.options);
+        const known = Object.keys(provider.options).filter(
+          (each) => provider.options[each]?.refused === undefined,
+        );
         throw invalidParams(
           `${provider.service} does not know the option ${JSON.stringify(name)}. ` +
             (known.length === 0 ? 'It has none.' : `Its options: ${known.join(', ')}.`),
         );
       }
-      try {
-        facts.check?.(value);
-      } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        throw invalidParams(`Option ${name} of ${provider.service}: ${JSON.stringify(value)} is ${reason}.`);
-      }
+      if (facts.refused !== undefined) throw notSupported(`dynodock does not support ${facts.refused}.`);
+      const of = `Option ${name} of ${provider.service}`;
+      inWords(
+        (reason) => `${of} is ${reason}.`,
+        () => facts.checkPlan?.(plan),
+      );
+      inWords(
+        (reason) => `${of}: ${JSON.stringify(value)} is ${reason}.`,
+        () => facts.check?.(value),
+      );
     }
+  }
+}
+
+function inWords(message: (reason: string) => string, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    throw invalidParams(message(error instanceof Error ? error.message : String(error)));
   }
 }
 

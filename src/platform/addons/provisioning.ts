@@ -3,7 +3,6 @@ import { addonReference, type AddOn } from '../../domain/addon';
 import type { App } from '../../domain/app';
 import { PlatformError } from '../../domain/errors';
 import type { AccountId, AddOnId, AppId } from '../../domain/ids';
-import { sleep } from '../../lib/clock';
 import { deferred, type Deferred } from '../../lib/deferred';
 import type { Logger } from '../../lib/logger';
 import { Signal } from '../../lib/signal';
@@ -24,7 +23,12 @@ export interface Provisioner {
   provision(addon: AddOn): Promise<void> | void;
   /** The row has its new plan already. Rejects with a PlatformError if that is not possible; the old plan comes back. */
   changePlan(addon: AddOn, before: AddOn): Promise<void> | void;
-  /** The row is `deprovisioned`. */
+  /**
+   * In place of `changePlan`, where somebody else has to agree first: the row has its old plan, and gets the new one by
+   * `AddOns.setPlan`. Rejects with a PlatformError if it is not to be had.
+   */
+  agreePlan?(actor: Actor, addon: AddOn, plan: string): Promise<void>;
+  /** The row is `deprovisioned`; of a partner's `deprovisioning`, until `Provisioning.released`. */
   deprovision(addon: AddOn): Promise<void> | void;
 }
 
@@ -53,29 +57,29 @@ export class Provisioning {
   }
 
   /**
-   * Begins it, and waits for a while: answers the add-on as it is then. Throws service_unavailable if it fails
-   * meanwhile.
+   * Begins it, and waits until `patience` resolves: answers the add-on as it is then. Throws service_unavailable if it
+   * fails meanwhile.
    */
   async run(
     actor: Actor,
     addon: AddOn,
     provision: (addon: AddOn) => Promise<void> | void,
-    patienceMs: number,
+    patience: (signal: AbortSignal) => Promise<void>,
   ): Promise<AddOn> {
-    const { store, clock } = this.#context;
+    const { store } = this.#context;
     const outcome: Deferred<void> = deferred();
     this.#waiting.set(addon.id, { actor, outcome });
-    const patience = new AbortController();
+    const over = new AbortController();
     try {
       await Promise.race([
         (async () => {
           await provision(addon);
           await outcome.promise;
         })(),
-        sleep(clock, patienceMs, patience.signal),
+        patience(over.signal),
       ]);
     } finally {
-      patience.abort();
+      over.abort();
       this.#waiting.delete(addon.id);
     }
     const after = store.addons.get(addon.id);
@@ -156,8 +160,35 @@ export class Provisioning {
     this.#ended.emit(id);
   }
 
-  /** It can't be had: nothing of it is left but the row, which says why. */
-  fail(id: AddOnId, reason: string): void {
+  /** What it is waiting for, for those who read the logs of its app. */
+  progress(id: AddOnId, line: string): void {
+    const addon = this.#context.store.addons.get(id);
+    if (addon === undefined) return;
+    this.#context.logplex.api(addon.appId, `${addonReference(addon)}: ${line}`);
+  }
+
+  /** It takes its time: whoever asked for it is answered with `provisioning` at once. */
+  answer(id: AddOnId): void {
+    this.#waiting.get(id)?.outcome.resolve();
+  }
+
+  /** A partner has let go of it. Does nothing for one that is not `deprovisioning`. */
+  released(id: AddOnId): void {
+    const { store, clock } = this.#context;
+    store.transaction(() => {
+      const addon = store.addons.get(id);
+      if (addon?.state !== 'deprovisioning') return;
+      const now = clock.now();
+      store.addons.update({ ...addon, state: 'deprovisioned', updatedAt: now, deprovisionedAt: now });
+      record(this.#context, addon.appId, serviceActor(addon), 'addon.released', { addon: addon.name });
+    });
+  }
+
+  /**
+   * It can't be had: nothing of it is left but the row, which says why. Whoever waits for its creation gets `error`;
+   * default: service_unavailable with the reason.
+   */
+  fail(id: AddOnId, reason: string, error?: PlatformError): void {
     const { store, clock } = this.#context;
     const failed = store.transaction(() => {
       const addon = store.addons.get(id);
@@ -190,7 +221,9 @@ export class Provisioning {
     });
     if (failed === undefined) return;
     this.#options.logger.warn('an add-on could not be provisioned', { addon: failed.name, reason });
-    this.#waiting.get(id)?.outcome.resolve();
+    const outcome = this.#waiting.get(id)?.outcome;
+    if (error === undefined) outcome?.resolve();
+    else outcome?.reject(error);
     this.#ended.emit(id);
   }
 

@@ -2,8 +2,8 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../../lib/clock';
 import type { SettingsStore } from '../../store/settings';
 
-/** Sources of builds, and archives of slugs. */
-export type BlobKind = 'sources' | 'slugs';
+/** Sources of builds, archives of slugs, and backups of databases. */
+export type BlobKind = 'sources' | 'slugs' | 'backups';
 export type BlobMethod = 'GET' | 'PUT';
 
 export interface Blob {
@@ -12,7 +12,7 @@ export interface Blob {
 }
 
 const SECRET = 'blob_url_secret';
-const PATH = /^\/blobs\/(sources|slugs)\/([0-9a-f-]{36})\.tgz$/;
+const PATH = /^\/blobs\/(?:(sources|slugs)\/([0-9a-f-]{36})\.tgz|(backups)\/([0-9a-f-]{36})\.dump)$/;
 
 /**
  * URLs by which clients store and fetch archives without a token, as those that Heroku gets from its object storage:
@@ -36,7 +36,8 @@ export class BlobUrls {
   sign(method: BlobMethod, { kind, id }: Blob, validMs: number): string {
     const expires = Math.floor((this.#clock.now().getTime() + validMs) / 1000);
     const signature = this.#signature(method, kind, id, String(expires));
-    return `/blobs/${kind}/${id}.tgz?expires=${expires}&signature=${signature}`;
+    const extension = kind === 'backups' ? 'dump' : 'tgz';
+    return `/blobs/${kind}/${id}.${extension}?expires=${expires}&signature=${signature}`;
   }
 
   /** undefined unless it is one of ours, for this method. */
@@ -44,7 +45,8 @@ export class BlobUrls {
     const match = PATH.exec(url.pathname);
     const expires = url.searchParams.get('expires') ?? '';
     if (match === null || !/^\d{1,12}$/.test(expires)) return undefined;
-    const [, kind, id] = match as unknown as [string, BlobKind, string];
+    const kind = (match[1] ?? match[3]) as BlobKind;
+    const id = match[2] ?? match[4] ?? '';
     const expected = Buffer.from(this.#signature(method, kind, id, expires));
     const given = Buffer.from(url.searchParams.get('signature') ?? '');
     if (expected.length !== given.length || !timingSafeEqual(expected, given)) return undefined;

@@ -8,15 +8,22 @@ import {
   type ConfigVars,
 } from '../../domain/config-vars';
 import { record, type PlatformContext } from '../context';
+import type { AddOnAttachments } from '../addons/attachments';
 import type { Releases } from '../releases/releases';
 
 export class ConfigVarsService {
   readonly #context: PlatformContext;
   readonly #releases: Releases;
+  readonly #attachments: Pick<AddOnAttachments, 'namesToCome'>;
 
-  constructor(context: PlatformContext, releases: Releases) {
+  constructor(
+    context: PlatformContext,
+    releases: Releases,
+    attachments: Pick<AddOnAttachments, 'namesToCome'>,
+  ) {
     this.#context = context;
     this.#releases = releases;
+    this.#attachments = attachments;
   }
 
   get(app: App): ConfigVars {
@@ -35,7 +42,10 @@ export class ConfigVarsService {
     const { store } = this.#context;
     return store.transaction(() => {
       const owned = store.configVars.owners(app.id);
-      const taken = Object.keys(changes).filter((key) => owned.has(key));
+      const toCome = this.#attachments.namesToCome(app);
+      const taken = Object.entries(changes).flatMap(([key, value]) =>
+        owned.has(key) || (value !== null && toCome.has(key)) ? [key] : [],
+      );
       if (taken.length > 0) throw ownedByAttachment(taken);
       const result = applyConfigVarChanges(store.configVars.get(app.id), changes);
       const description = describeConfigVarChange(result);

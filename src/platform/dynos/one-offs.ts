@@ -10,6 +10,7 @@ import {
   parseCommand,
   parseEnvironment,
   parseTimeToLive,
+  SCHEDULER_TYPE,
   substituteProcessType,
   terminalSize,
 } from '../../domain/one-off';
@@ -17,7 +18,7 @@ import type { Release } from '../../domain/release';
 import type { Slug } from '../../domain/slug';
 import { record, type PlatformContext } from '../context';
 import type { Attachments } from './attachments';
-import { newOneOffDyno } from './new-one-off';
+import { newOneOffDyno, type NewOneOffDyno } from './new-one-off';
 
 type Environment = Readonly<Record<string, string | number | boolean | null>>;
 
@@ -38,12 +39,19 @@ export interface NewInsideCommand {
   forceNoTty?: boolean | null;
 }
 
+type Unexpiring = Omit<NewOneOffDyno, 'oneOff'> & {
+  oneOff: Omit<NewOneOffDyno['oneOff'], 'expiresAt'>;
+  timeToLiveMs: number | null;
+};
+
 /** A dyno, and how a client gets at a process in it. */
 export interface AttachableDyno {
   dyno: Dyno;
   attachUrl: string | null;
 }
 
+/** Those of the release phase are not: they have to run. */
+const LIMITED: ReadonlySet<string> = new Set([ONE_OFF_TYPE, SCHEDULER_TYPE]);
 const PROCESS_TYPE = /^[-\w]{1,128}$/;
 
 /** Dynos and commands that somebody starts by hand (Dev Center "One-Off Dynos"). */
@@ -57,45 +65,25 @@ export class OneOffService {
   }
 
   create(actor: Actor, app: App, input: NewOneOff): AttachableDyno {
-    const { store, clock, logplex, dynoManager, changed, settings } = this.#context;
+    const { store, dynoManager } = this.#context;
     const attached = input.attach ?? false;
     const env = parseEnvironment(input.env ?? {});
     const dyno = store.transaction(() => {
-      const { release, slug } = this.#currentCode(app);
-      const processType = imageTypeOf(slug, input.type);
-      const size = this.#size(app, input);
-      // Those that are ending included: they still run.
-      const oneOffs = store.dynos.of(app.id).filter((dyno) => dyno.type === ONE_OFF_TYPE);
-      assertRoomForOneOff(
-        size,
-        oneOffs.map((dyno) => dyno.size),
-        settings,
-      );
-      const timeToLiveMs = input.timeToLiveSeconds == null ? null : parseTimeToLive(input.timeToLiveSeconds);
-      const created = newOneOffDyno(this.#context, release, {
+      const code = this.#currentCode(app);
+      const processType = imageTypeOf(code.slug, input.type);
+      return this.#insert(actor, app, code, {
         type: ONE_OFF_TYPE,
-        size,
-        command: substituteProcessType(parseCommand(input.command), slug.processTypes),
+        size: this.#size(app, input),
+        command: input.command,
+        timeToLiveMs: input.timeToLiveSeconds == null ? null : parseTimeToLive(input.timeToLiveSeconds),
         oneOff: {
           attached,
           terminal: attached && input.forceNoTty !== true ? terminalSize(env) : null,
           env,
           ...(processType === undefined ? {} : { processType }),
-          expiresAt: timeToLiveMs === null ? null : new Date(clock.now().getTime() + timeToLiveMs),
         },
       });
-      store.dynos.save(created);
-      record(this.#context, app.id, actor, 'dyno.create', {
-        dyno: dynoName(created),
-        id: created.id,
-        release: created.releaseVersion,
-        attached,
-      });
-      return created;
     });
-    logplex.api(app.id, `Starting process with command \`${dyno.command}\` by user ${actor.email}`);
-    dynoManager.kick(app.id);
-    changed(app.id);
     return {
       dyno,
       attachUrl: attached
@@ -104,6 +92,63 @@ export class OneOffService {
           )
         : null,
     };
+  }
+
+  /** A detached one for a scheduled job, as part of the transaction under way. Throws invalid_params like `create`. */
+  createScheduled(
+    actor: Actor,
+    app: App,
+    { command, size, timeToLiveMs }: { command: string; size: DynoSizeName | null; timeToLiveMs: number },
+  ): Dyno {
+    return this.#context.store.transaction(() => {
+      const code = this.#currentCode(app);
+      imageTypeOf(code.slug, null);
+      return this.#insert(actor, app, code, {
+        type: SCHEDULER_TYPE,
+        size: this.#size(app, { size }),
+        command,
+        timeToLiveMs,
+        oneOff: { attached: false, terminal: null, env: {} },
+      });
+    });
+  }
+
+  /** Inside a transaction; what others see of it follows the commit. */
+  #insert(
+    actor: Actor,
+    app: App,
+    { release, slug }: { release: Release; slug: Slug },
+    { oneOff, timeToLiveMs, ...what }: Unexpiring,
+  ): Dyno {
+    const { store, clock, logplex, dynoManager, changed, settings } = this.#context;
+    // Those that are ending included: they still run.
+    const present = store.dynos.of(app.id).filter((dyno) => dyno.oneOff !== null && LIMITED.has(dyno.type));
+    assertRoomForOneOff(
+      what.size,
+      present.map(({ size }) => size),
+      settings,
+    );
+    const created = newOneOffDyno(this.#context, release, {
+      ...what,
+      command: substituteProcessType(parseCommand(what.command), slug.processTypes),
+      oneOff: {
+        ...oneOff,
+        expiresAt: timeToLiveMs === null ? null : new Date(clock.now().getTime() + timeToLiveMs),
+      },
+    });
+    store.dynos.save(created);
+    record(this.#context, app.id, actor, 'dyno.create', {
+      dyno: dynoName(created),
+      id: created.id,
+      release: created.releaseVersion,
+      attached: oneOff.attached,
+    });
+    store.afterCommit(() => {
+      logplex.api(app.id, `Starting process with command \`${created.command}\` by user ${actor.email}`);
+      dynoManager.kick(app.id);
+      changed(app.id);
+    });
+    return created;
   }
 
   /** In a dyno that runs; it sees what the dyno's own process sees. */
@@ -152,7 +197,7 @@ export class OneOffService {
     return { release, slug };
   }
 
-  #size(app: App, { size, type }: NewOneOff): DynoSizeName {
+  #size(app: App, { size, type }: Pick<NewOneOff, 'size' | 'type'>): DynoSizeName {
     if (type != null && !PROCESS_TYPE.test(type)) throw invalidParams(`${type} is not a process type.`);
     if (size != null) return parseDynoSize(size);
     const formations = this.#context.store.formations.of(app.id);

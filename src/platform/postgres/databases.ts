@@ -90,7 +90,7 @@ export class Databases {
       ...live,
       row('Connection Pooling', 'Unavailable'),
       row('Credentials', String(Object.keys(addon.config.credentials).length)),
-      row('Fork/Follow', 'Unsupported'),
+      row('Fork/Follow', isEssential(addon) ? 'Unsupported' : 'Available (forks only)'),
       row('Rollback', 'Unsupported'),
       row('Created', infoTime(addon.createdAt)),
       row('Region', 'local'),

@@ -53,5 +53,25 @@ describe.each(BUILT_IN_PROVIDERS.map((provider) => [provider.service, provider] 
         for (const suffix of Object.keys(vars)) expect(suffix).toMatch(/^[A-Z0-9_]*$/);
       },
     );
+
+    if (container.listensAsTold !== true) return;
+    test('listens where it is told to, and nowhere else', () => {
+      const plan = container.plans[0]!;
+      const config = container.newConfig({ plan, options: {}, secret: (length) => 'x'.repeat(length) });
+      const addon = {
+        name: 'a',
+        service,
+        plan: plan.name,
+        config,
+        options: {},
+        backend: NO_BACKEND,
+      } as AddOn;
+      const ports = container.backend({ addon, plan }).ports.map((_port, index) => 21_000 + index);
+      const spec = container.backend({ addon, plan, listen: { address: '198.19.0.1', ports } });
+      const said = JSON.stringify([spec.command, spec.env, spec.files]);
+      expect(said).toContain('198.19.0.1');
+      for (const port of ports) expect(said).toContain(String(port));
+      for (const port of spec.ports) expect(said).not.toContain(String(port));
+    });
   },
 );

@@ -325,7 +325,10 @@ describe('attaching', () => {
     expect((await api.delete(`/addon-attachments/${first?.id ?? ''}`)).status).toBe(200);
     expect(await api.delete(`/addon-attachments/${second?.id ?? ''}`)).toMatchObject({
       status: 422,
-      body: { id: 'invalid_params', message: 'Cannot destroy last attachment to billing app' },
+      body: {
+        id: 'invalid_params',
+        message: 'Cannot destroy last attachment to billing app for resource db',
+      },
     });
     expect((await api.delete(`/addon-attachments/${first?.id ?? ''}`)).status).toBe(404);
   });
@@ -492,5 +495,51 @@ describe('what goes wrong', () => {
     expect(api.addons.engine.containers()).toEqual([]);
     api.addons.imageError = undefined;
     expect((await create({ plan: 'heroku-redis', name: 'cache' })).body.state).toBe('provisioned');
+  });
+});
+
+describe('config vars under whole names', () => {
+  const vars = async (of = 'demo'): Promise<Record<string, string>> =>
+    (await api.get(`/apps/${of}/config-vars`)).body as Record<string, string>;
+  const bucket = (body: object = {}): Promise<Answer> => create({ plan: 'bucketeer', ...body });
+
+  test('come with the attachment of the service’s own name, and go with it', async () => {
+    const { body } = await bucket();
+    const { AWS_ENDPOINT_URL_S3, BUCKETEER_ENDPOINT_URL } = await vars();
+    expect(AWS_ENDPOINT_URL_S3).toMatch(/^http:\/\/198\.19\.0\.1:\d+$/);
+    expect(AWS_ENDPOINT_URL_S3).toBe(BUCKETEER_ENDPOINT_URL);
+    expect(body.config_vars).toContain('AWS_ENDPOINT_URL_S3');
+    const refused = await api.patch('/apps/demo/config-vars', { AWS_ENDPOINT_URL_S3: 'http://x' });
+    expect(refused).toMatchObject({ status: 422 });
+    expect((await api.delete(`/apps/demo/addons/${String(body.id)}`)).status).toBe(200);
+    expect(Object.keys(await vars())).toEqual([]);
+  });
+
+  test('are the first bucket’s only, and another app’s as well when it attaches the bucket', async () => {
+    const { body: first } = await bucket();
+    await bucket();
+    const { AWS_ENDPOINT_URL_S3, BUCKETEER_ENDPOINT_URL, ...rest } = await vars();
+    expect(AWS_ENDPOINT_URL_S3).toBe(BUCKETEER_ENDPOINT_URL);
+    expect(Object.keys(rest).filter((name) => name.endsWith('_ENDPOINT_URL'))).toEqual([
+      expect.stringMatching(/^BUCKETEER_[A-Z]+_ENDPOINT_URL$/),
+    ]);
+    api.anApp('other');
+    const attached = await api.post('/addon-attachments', { app: 'other', addon: first.id });
+    expect(attached.status).toBe(201);
+    expect((await vars('other'))['AWS_ENDPOINT_URL_S3']).toBe(AWS_ENDPOINT_URL_S3);
+  });
+
+  test('leave be what the user has set, and are left out if asked for', async () => {
+    await api.patch('/apps/demo/config-vars', { AWS_ENDPOINT_URL_S3: 'http://mine' });
+    expect((await bucket()).status).toBe(201);
+    expect(await vars()).toMatchObject({
+      AWS_ENDPOINT_URL_S3: 'http://mine',
+      BUCKETEER_BUCKET_NAME: expect.stringMatching(/^bucketeer-/),
+    });
+    api.anApp('other');
+    await create({ plan: 'bucketeer', config: { 'aws-endpoint': 'off' } }, 'other');
+    expect(Object.keys(await vars('other'))).not.toContain('AWS_ENDPOINT_URL_S3');
+    const wrong = await create({ plan: 'bucketeer', config: { 'aws-endpoint': 'no' } }, 'other');
+    expect(wrong).toMatchObject({ status: 422, body: { id: 'invalid_params' } });
   });
 });

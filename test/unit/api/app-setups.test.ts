@@ -100,6 +100,16 @@ describe('app set-ups through the API', () => {
     expect(api.store.formations.of(app.id)).toMatchObject([{ type: 'web', quantity: 2 }]);
   });
 
+  test('give the app a scheduler', async () => {
+    manifest = { addons: ['scheduler:standard'] };
+    const created = await api.post('/app-setups', {
+      app: { name: 'demo' },
+      source_blob: { url: 'http://localhost/source.tgz' },
+    });
+    expect((await ended(created)).body.status).toBe('succeeded');
+    expect((await api.get('/apps/demo/scheduled-jobs')).body).toEqual([]);
+  });
+
   test('fail for a bad app.json, and leave no app', async () => {
     manifest = { env: { FOO: { description: 'x' } } };
     const failed = await ended(await api.post('/app-setups', { ...source, app: { name: 'made' } }));

@@ -93,7 +93,7 @@ describe('GET /client/v11/databases/:id', () => {
       'PG Version': '15.4',
       Connections: '2/120',
       Credentials: '1',
-      'Fork/Follow': 'Unsupported',
+      'Fork/Follow': 'Available (forks only)',
       'Continuous Protection': 'Off',
     });
     expect(rows['Created']).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d$/);
@@ -466,11 +466,6 @@ test('what is not supported says so', async () => {
     ['POST', '/client/v11/databases/db/connection-pooling'],
     ['GET', '/data/postgres/v1/db/info'],
     ['POST', '/data/maintenances/v1/db/run'],
-    ['POST', '/client/v11/databases/db/backups'],
-    ['GET', '/client/v11/databases/db/transfer-schedules'],
-    ['DELETE', '/client/v11/databases/db/transfer-schedules/x'],
-    ['GET', '/client/v11/apps/demo/transfers'],
-    ['POST', '/client/v11/apps/demo/transfers/1/actions/public-url'],
     ['POST', '/client/v11/databases/db/upgrade/run'],
     ['PUT', '/client/v11/databases/db/unfollow'],
   ] as const) {

@@ -117,7 +117,7 @@ test('a rotation gives the app another URL with a release, and the server anothe
   const after = vars()['REDIS_URL'] ?? '';
   expect(after).not.toBe(before);
   expect(api.store.releases.of(app.id).at(-1)?.description).toBe('Update REDIS (@ref:cache)');
-  expect(serverSettings).toContain(`requirepass ${new URL(after).password}\n`);
+  expect(serverSettings).toContain(`user default on >${new URL(after).password} `);
 });
 
 test('statistics are reset', async () => {

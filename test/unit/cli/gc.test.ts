@@ -11,7 +11,7 @@ function answering(items: unknown[], after: unknown = null): { api: ApiClient; a
     asked.push([path, body]);
     return { items, disk: { before: DISK, after } };
   };
-  return { api: { get: unused, list: unused, patch: unused, post }, asked };
+  return { api: { get: unused, list: unused, patch: unused, delete: unused, post }, asked };
 }
 
 const item = (more: object): object => ({

@@ -16,9 +16,10 @@ let world: TestBackends;
 let ready: AddOnId[];
 let failed: string[];
 
-function makeWorld(engine?: TestBackends['engine']): TestBackends {
+function makeWorld(engine?: TestBackends['engine'], hostNetwork = false): TestBackends {
   return new TestBackends({
     ...(engine === undefined ? {} : { engine }),
+    hostNetwork,
     store,
     clock,
     random: () => 0,
@@ -119,7 +120,64 @@ describe('a new add-on', () => {
     });
     world.engine.vanish(NAME);
     await world.backends.settle(ID);
-    expect(config).toContain(`requirepass p${'x'.repeat(64)}`);
+    expect(config).toContain(`user default on >p${'x'.repeat(64)} `);
+  });
+
+  describe('that listens as told, where the engine is on this machine', () => {
+    let config = '';
+    beforeEach(async () => {
+      await world.backends.stop();
+      world = makeWorld(undefined, true);
+      await world.start();
+      await settled();
+      world.engine.behave((candidate) => candidate.name === NAME, {
+        onStart: ({ read }) => (config = read('/etc/dynodock/redis.conf') ?? ''),
+      });
+    });
+
+    test('runs in the network of the host, on the one address and its own ports alone', async () => {
+      await provisioned();
+      expect(containers()[0]?.spec.network).toBe('host');
+      expect(containers()[0]?.spec.publish).toBeUndefined();
+      expect(config).toContain(`bind ${ADDON_HOST}\n`);
+      expect(config).toContain('\nport 20000\ntls-port 20001\n');
+    });
+
+    test('takes another port if somebody listens on one of its own', async () => {
+      world.engine.takenPorts.add(`${ADDON_HOST}:20001`);
+      await provisioned();
+      expect(store.addons.get(ID)?.backend.port).toBe(20_004);
+      expect(config).toContain('\nport 20004\ntls-port 20005\n');
+    });
+
+    test('waits for its port once its URL is known', async () => {
+      await provisioned();
+      world.engine.takenPorts.add(`${ADDON_HOST}:20000`);
+      world.engine.vanish(NAME);
+      await world.backends.settle(ID);
+      expect(store.addons.get(ID)?.backend).toMatchObject({
+        port: 20_000,
+        problem: 'port 20000 of this machine is in use by another program',
+      });
+      expect(containers().map(({ state }) => state)).toEqual(['created']);
+      world.engine.takenPorts.clear();
+      await clock.advance(60_000);
+      await world.backends.idle();
+      expect(world.backends.isServing(ID)).toBe(true);
+    });
+
+    test('moves between both networks on the same volume and port', async () => {
+      await provisioned();
+      const { engine } = world;
+      await world.backends.stop();
+      world = makeWorld(engine, false);
+      await world.start();
+      await world.backends.settle(ID);
+      expect(containers()).toMatchObject([
+        { state: 'running', spec: { network: ADDON_NETWORK, mounts: [{ source: NAME }] } },
+      ]);
+      expect(store.addons.get(ID)?.backend.port).toBe(20_000);
+    });
   });
 
   test('takes another port if somebody has the first one', async () => {

@@ -61,6 +61,7 @@ function plan(more: Partial<AddOnPlanInput>): AddOnStep[] {
     wanted: 'spec',
     containers: [],
     serving: null,
+    told: false,
     rest: null,
     now: NOW,
     ...more,
@@ -77,6 +78,10 @@ describe('an add-on that is wanted', () => {
     expect(kinds({ containers: [aContainer()], serving: c })).toEqual([]);
     const addon = anAddOn({ state: 'provisioning', provisionedAt: null });
     expect(kinds({ addon, containers: [aContainer()], serving: c })).toEqual(['ready']);
+    // It is being filled.
+    expect(kinds({ addon, containers: [aContainer()], serving: c, told: true })).toEqual([]);
+    const later = new Date(NOW.getTime() + 2 * PROVISION_TIMEOUT_MS);
+    expect(kinds({ addon, containers: [aContainer()], serving: c, told: true, now: later })).toEqual([]);
   });
 
   test('is started again after an end, once that is counted and its time has come', () => {
@@ -93,6 +98,7 @@ describe('an add-on that is wanted', () => {
       wanted: 'spec',
       containers: [ended],
       serving: null,
+      told: false,
       rest: null,
       now: NOW,
     };
@@ -145,7 +151,7 @@ describe('an add-on that was destroyed', () => {
       { kind: 'remove', containerId: 'c1', running: true },
     ]);
     expect(kinds({ addon })).toEqual([]);
-    const input = { addon, wanted: 'spec', containers: [], serving: null, rest: null, now: NOW };
+    const input = { addon, wanted: 'spec', containers: [], serving: null, told: false, rest: null, now: NOW };
     expect(nextAddOnDeadline(input)).toEqual(purgeAt(addon));
     const old = { ...addon, deprovisionedAt: ago(UNDELETE_MS) };
     expect(kinds({ addon: old })).toEqual(['purge']);
@@ -176,7 +182,14 @@ describe('an add-on whose apps are all asleep', () => {
   test('stays awake for a while if it ran before this daemon did, and asleep if it slept', () => {
     const soon = rest('stop', 1000);
     expect(kinds({ rest: soon, containers: [aContainer()] })).toEqual(['probe']);
-    const input = { addon: anAddOn(), wanted: 'spec', containers: [aContainer()], serving: c, now: NOW };
+    const input = {
+      addon: anAddOn(),
+      wanted: 'spec',
+      containers: [aContainer()],
+      serving: c,
+      told: false,
+      now: NOW,
+    };
     expect(nextAddOnDeadline({ ...input, rest: soon })).toEqual(soon.dozeAt);
     const noted = anAddOn({ backend: { ...NO_BACKEND, endedAt: NOW } });
     const containers = [aContainer({ state: 'exited', finishedAt: ago(1000) })];
@@ -233,6 +246,7 @@ describe('whatever there is', () => {
     wanted: fc.option(fc.constantFrom('spec', 'new')),
     containers: fc.uniqueArray(containerArb, { selector: ({ id }) => id, maxLength: 3 }),
     serving: fc.option(fc.constantFrom('c1', 'c2').map((id) => id as ContainerId)),
+    told: fc.boolean(),
     rest: fc.option(fc.record({ depth: fc.constantFrom<Rest['depth']>('stop', 'freeze'), dozeAt: date })),
   });
 

@@ -64,6 +64,7 @@ class SleepWorld extends DynoWorld {
       providers: new ProviderRegistry(BUILT_IN_PROVIDERS),
       images: {
         reference: () => 'redis:1',
+        isThere: async () => true,
         ensure: async () => void this.engine.addImage('redis:1'),
       },
       clock: this.mortal.clock,
@@ -71,11 +72,14 @@ class SleepWorld extends DynoWorld {
       installationId: INSTALLATION,
       network: ADDON_NETWORK,
       publishOn: ADDON_HOST,
+      hostNetwork: false,
+      isPortFree: async () => true,
       ports: { first: 20_000, count: 400 },
       random: Math.random,
       issueCertificate: async () => ({ certificateChain: 'a certificate', privateKey: 'a key' }),
       onReady: () => undefined,
       onFailed: () => undefined,
+      onProgress: () => undefined,
       onServing: () => {
         for (const { appId } of this.store.attachments.ofAddOn(ID)) this.manager.kick(appId);
       },

@@ -160,6 +160,20 @@ describe('DockerEngine', () => {
   });
 });
 
+test.each([
+  ['an engine on this host', [], HOST, true],
+  ['one that maps user ids', ['name=userns'], HOST, false],
+  ['one elsewhere', [], { platform: 'darwin', kernelRelease: '6.1.0' }, false],
+])('%s shares its network with containers or not', async (_which, SecurityOptions, host, expected) => {
+  answer = (request, response) =>
+    json(request.url === '/version' ? { Version: '28.0.0' } : { ...INFO, SecurityOptions })(
+      request,
+      response,
+    );
+  const engine = new DockerEngine({ socketPath: join(folder, 's') }, { host });
+  expect(await engine.info()).toMatchObject({ sharesHostNetwork: expected });
+});
+
 describe('toEngineError', () => {
   const answered = (statusCode: number, message: string): Error =>
     Object.assign(new Error(message), { statusCode });

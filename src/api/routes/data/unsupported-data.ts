@@ -3,15 +3,6 @@ import { notSupported } from '../../../domain/errors';
 import type { ApiServices } from '../../services';
 
 const DATABASE = '/client/v11/databases/:database';
-/** Backups, restores and copies (CLI contract, section 2.6). */
-const BACKUPS = [
-  `${DATABASE}/backups`,
-  `${DATABASE}/restores`,
-  `${DATABASE}/transfers`,
-  `${DATABASE}/transfer-schedules{/*rest}`,
-  '/client/v11/apps/:app/transfers{/*rest}',
-];
-
 /** What the CLI asks of Heroku's data API and dynodock does not have. Comes after all that it has. */
 export function unsupportedDataRoutes({ apps, addons }: Pick<ApiServices, 'apps' | 'addons'>): Router {
   const router = Router();
@@ -32,18 +23,14 @@ export function unsupportedDataRoutes({ apps, addons }: Pick<ApiServices, 'apps'
     throw notSupported('dynodock does not support the Advanced plans of Heroku Postgres.');
   });
 
-  for (const path of BACKUPS) {
-    router.all(path, () => {
-      throw notSupported(
-        'dynodock does not take backups of databases yet. heroku pg:pull and pg:push copy a database to and from this machine.',
-      );
-    });
-  }
-  for (const path of ['upgrade/{*rest}', 'unfollow']) {
-    router.all(`${DATABASE}/${path}`, () => {
-      throw notSupported('dynodock does not support followers and upgrades of Heroku Postgres.');
-    });
-  }
+  router.all(`${DATABASE}/upgrade/{*rest}`, () => {
+    throw notSupported(
+      'dynodock does not support upgrades of databases in place. addons:create heroku-postgresql -- --fork DATABASE --version 16 makes a copy on another version.',
+    );
+  });
+  router.all(`${DATABASE}/unfollow`, () => {
+    throw notSupported('dynodock does not support followers of databases.');
+  });
 
   return router;
 }
