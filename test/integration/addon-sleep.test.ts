@@ -42,6 +42,14 @@ async function states(): Promise<string[]> {
   return stdout.split('\n').filter((line) => line !== '');
 }
 
+async function containerOf(addon: string): Promise<string> {
+  const { stdout } = await execute('docker', [
+    'ps', '--quiet', '--filter', `label=dynodock.installation=${platform.installationId ?? ''}`,
+    '--filter', `label=dynodock.add-on-name=${addon}`,
+  ]); // prettier-ignore
+  return stdout.trim();
+}
+
 async function sleepUntil(state: string): Promise<void> {
   // Refused while it still does something.
   await eventually('sleep', async () => (await platform.dynodock(['idle', 'needy'])).exitCode === 0);
@@ -99,12 +107,14 @@ test('a change of plan while they sleep is there when they wake', async () => {
     plan: 'heroku-postgresql:essential-2',
   });
   expect(status).toBe(200);
-  // Its container is made when it is needed.
-  expect(await states()).toEqual(['exited']);
-  const hits = await visit();
-  expect(hits).toBeGreaterThan(0);
-  expect(await states()).toEqual(['running', 'running']);
+  // Its release wakes the app, as every release does.
   await untilUp();
+  expect(await visit()).toBeGreaterThan(0);
+  const { stdout } = await execute('docker', [
+    'inspect', '--format', '{{.HostConfig.Memory}}', await containerOf('postgresql-1'),
+  ]); // prettier-ignore
+  expect(Number(stdout)).toBe(384 * 1024 * 1024);
+  expect(await logs()).not.toMatch(/cannot start|crashed/);
 });
 
 test('frozen they keep their memory and go on at once', async () => {

@@ -1,6 +1,11 @@
 import { postgresLogLine } from '../../../src/addons/postgres';
-import { settled } from '../../support/fake-clock';
 import { TestApi } from '../../support/api';
+import { eventually } from '../../support/platform';
+
+jest.setTimeout(40_000);
+
+/** Once both apps have it. */
+const PRINTED_AFTER_MS = 1500;
 
 let api: TestApi;
 beforeEach(async () => {
@@ -16,14 +21,13 @@ const lines = (name: string): string[] =>
 
 async function print(...texts: string[]): Promise<void> {
   api.addons.engine.behave((spec) => spec.name.includes('add-on'), {
-    prints: texts.map((text) => ({ text, afterMs: 50 })),
+    prints: texts.map((text) => ({ text, afterMs: PRINTED_AFTER_MS })),
   });
   api.anApp('demo');
   api.anApp('other');
   await api.post('/apps/demo/addons', { plan: 'heroku-redis', name: 'cache' });
   await api.post('/addon-attachments', { addon: 'cache', app: 'other', name: 'SHARED' });
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  await settled();
+  await eventually('what it printed', () => lines('other').length >= Math.min(texts.length, 200));
 }
 
 test('what a server prints is in the log of each of its apps, by its own name, without passwords', async () => {
