@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { eventually, execute, TestPlatform } from '../support/platform';
 
 jest.setTimeout(600_000);
@@ -120,6 +121,23 @@ test('Redis loses no acknowledged write when it and the daemon are killed', asyn
       'for i in $(seq 3000); do [ "$(redis-cli --no-auth-warning -u "$URL" sadd s $i 2> /dev/null)" = 1 ] && echo $i; done',
     read: 'redis-cli --no-auth-warning -u "$URL" smembers s',
   });
+});
+
+test('a rotation of the password in which the daemon is killed leaves the URL of the config var good', async () => {
+  const client = await containerOf('client-db');
+  for (const afterMs of [0, 30, 80, 200]) {
+    const rotation = platform
+      .api('POST', '/postgres/v0/databases/main-db/credentials/default/credentials_rotation', {})
+      // Nobody is left to answer.
+      .catch(() => undefined);
+    await delay(afterMs);
+    await platform.restartDaemon('SIGKILL');
+    await rotation;
+    await eventually('the URL to be good', async () => {
+      const url = await configVar('DATABASE_URL');
+      return (await answerOf(client, url, 'psql "$URL" -Atc "SELECT 1"')) === '1';
+    });
+  }
 });
 
 test('the password of the superuser’s socket leads nowhere from outside, and plain text is optional', async () => {
