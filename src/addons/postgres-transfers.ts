@@ -6,7 +6,8 @@ import type { BackendCommand } from './provider';
 /** Where a client program connects to. */
 export interface DatabaseEndpoint {
   host: string;
-  port: number;
+  /** Absent: of the server in whose container the client runs (its PGPORT). */
+  port?: number;
   database: string;
   user: string;
   password: string;
@@ -75,7 +76,7 @@ export function restoreInto(addon: AddOn, database: string, transferId: string):
   const owner = addon.config.credentials[DEFAULT_CREDENTIAL];
   if (owner === undefined) throw new Error('a Postgres add-on without a default credential');
   return withService(
-    { host: '/tmp', port: 5432, database, ...owner },
+    { host: '/tmp', database, ...owner },
     ['pg_restore', '--no-owner', '--no-acl', '--verbose', '--dbname=service=transfer'],
     transferId,
   );
@@ -234,16 +235,15 @@ function withService(
   transferId: string,
 ): TransferCommand {
   const { host, port, database, user, password, sslMode } = endpoint;
-  const fields = { host, port: String(port), dbname: database, user, password };
-  const lines = Object.entries({ ...fields, ...(sslMode === undefined ? {} : { sslmode: sslMode }) }).map(
-    ([name, value]) => {
-      // A line of the file; it has no way to quote. 1023 bytes are libpq's limit.
-      if (/\p{Cc}/u.test(value) || value !== value.trim() || Buffer.byteLength(value) > 1000) {
-        throw new RangeError(`The ${name} in the URL has characters that can't be used.`);
-      }
-      return `${name}=${value}\n`;
-    },
-  );
+  const fields = { host, port: port?.toString(), dbname: database, user, password, sslmode: sslMode };
+  const lines = Object.entries(fields).map(([name, value]) => {
+    if (value === undefined) return '';
+    // A line of the file; it has no way to quote. 1023 bytes are libpq's limit.
+    if (/\p{Cc}/u.test(value) || value !== value.trim() || Buffer.byteLength(value) > 1000) {
+      throw new RangeError(`The ${name} in the URL has characters that can't be used.`);
+    }
+    return `${name}=${value}\n`;
+  });
   return {
     argv: ['/bin/bash', '-c', WITH_SERVICE, 'transfer', ...argv],
     user: 'postgres',

@@ -243,7 +243,7 @@ describe('restores', () => {
     const { user, password } = row().config.credentials['default'] ?? { user: '', password: '' };
     const database = row().config.values['database'] ?? '';
     expect(input).toBe(
-      `[transfer]\nhost=/tmp\nport=5432\ndbname=${database}_restoring\nuser=${user}\npassword=${password}\n\n${DUMP.toString()}`,
+      `[transfer]\nhost=/tmp\ndbname=${database}_restoring\nuser=${user}\npassword=${password}\n\n${DUMP.toString()}`,
     );
     const order = [
       'CREATE DATABASE',
