@@ -106,7 +106,7 @@ test('a worker of another process type runs beside it, and config vars restart b
 
 test('heroku run runs in the image, and tells how it ended', async () => {
   const run = await heroku('run', '--exit-code', 'echo "$GREETING in $PWD as $(id -u)"; exit 3');
-  expect(run.exitCode).toBe(3);
+  expect(run).toMatchObject({ exitCode: 3 });
   expect(run.stdout).toMatch(/^Good day in \/app as [1-9]\d{4}\s*$/m);
   expect((await heroku('run', '--no-tty', 'python3 -c "print(6*7)"')).stdout).toContain('42');
 });
