@@ -1,4 +1,5 @@
-import { DEFAULT_CREDENTIAL, type AddOn } from '../domain/addon';
+import { DEFAULT_CREDENTIAL, defaultCredential, type AddOn } from '../domain/addon';
+import { nodeServer } from './node-server';
 import {
   aPlan,
   MIB,
@@ -10,8 +11,6 @@ import {
 
 const PORT = 9000;
 const CONFIG_FILE = '/etc/dynodock/bucket.json';
-const SERVER = '/opt/dynodock/addon/server.ts';
-const NODE = '/opt/dynodock/node/bin/node';
 /** What clients take for granted where nobody has told them. */
 const REGION = 'us-east-1';
 const MEMORY_MB = 256;
@@ -91,8 +90,7 @@ function endpoint(host: string, ports: readonly number[]): string {
 }
 
 function backendOf({ addon, plan }: BackendInput): BackendSpec {
-  const credential = addon.config.credentials[DEFAULT_CREDENTIAL];
-  if (credential === undefined) throw new Error('a Bucketeer add-on without keys');
+  const credential = defaultCredential(addon);
   const settings = {
     accessKeyId: credential.user,
     secretAccessKey: credential.password,
@@ -102,15 +100,7 @@ function backendOf({ addon, plan }: BackendInput): BackendSpec {
     port: PORT,
   };
   return {
-    // Young objects get little room of their own: an idle server stays small.
-    command: [
-      NODE,
-      '--disable-warning=ExperimentalWarning',
-      '--disable-warning=MODULE_TYPELESS_PACKAGE_JSON',
-      '--max-semi-space-size=2',
-      SERVER,
-      CONFIG_FILE,
-    ],
+    command: nodeServer(CONFIG_FILE),
     env: {},
     user: 'dyno',
     ports: [PORT],

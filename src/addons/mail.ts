@@ -1,4 +1,5 @@
-import { DEFAULT_CREDENTIAL, type AddOn, type AddOnCredential } from '../domain/addon';
+import { DEFAULT_CREDENTIAL, defaultCredential } from '../domain/addon';
+import { nodeServer } from './node-server';
 import {
   aPlan,
   MIB,
@@ -13,8 +14,6 @@ const WEB_PORT = 8080;
 const CONFIG_DIR = '/etc/dynodock';
 const CONFIG_FILE = `${CONFIG_DIR}/mail.json`;
 const TLS_DIR = `${CONFIG_DIR}/tls`;
-const SERVER = '/opt/dynodock/addon/server.ts';
-const NODE = '/opt/dynodock/node/bin/node';
 /** For a few messages of the largest size at a time, one of which is being read. */
 const MEMORY_MB = 384;
 const MAX_MESSAGE_MB = 10;
@@ -70,7 +69,7 @@ function mailService(
       kind: 'served',
       port: 1,
       headers: (addon) => {
-        const { user, password } = credentialOf(addon);
+        const { user, password } = defaultCredential(addon);
         return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
       },
     },
@@ -129,18 +128,12 @@ export const cloudmailin = mailService({
   }),
 });
 
-function credentialOf({ config }: AddOn): AddOnCredential {
-  const credential = config.credentials[DEFAULT_CREDENTIAL];
-  if (credential === undefined) throw new Error('an e-mail add-on without a login');
-  return credential;
-}
-
 function inboxUrl(host: string, ports: readonly number[]): string {
   return `http://${host}:${ports[1] ?? WEB_PORT}`;
 }
 
 function backendOf({ addon, plan }: BackendInput, title: string): BackendSpec {
-  const credential = credentialOf(addon);
+  const credential = defaultCredential(addon);
   const startTls = addon.options['starttls'] !== 'off';
   const settings = {
     login: credential.user,
@@ -157,15 +150,7 @@ function backendOf({ addon, plan }: BackendInput, title: string): BackendSpec {
     maxClients: MAX_CLIENTS,
   };
   return {
-    // Young objects get little room of their own: an idle server stays small.
-    command: [
-      NODE,
-      '--disable-warning=ExperimentalWarning',
-      '--disable-warning=MODULE_TYPELESS_PACKAGE_JSON',
-      '--max-semi-space-size=2',
-      SERVER,
-      CONFIG_FILE,
-    ],
+    command: nodeServer(CONFIG_FILE),
     env: {},
     user: 'dyno',
     ports: [SMTP_PORT, WEB_PORT],

@@ -1,4 +1,4 @@
-import { DEFAULT_CREDENTIAL, type AddOnCredential } from '../domain/addon';
+import { DEFAULT_CREDENTIAL, defaultCredential } from '../domain/addon';
 import {
   aPlan,
   MIB,
@@ -79,7 +79,7 @@ export const mariadb: ContainerProvider = {
       user: 'mysql',
     }),
     restore: ({ addon }) => ({
-      argv: ['/bin/bash', '-c', RESTORE, 'restore', databaseOf(addon), ownerOf(addon).user],
+      argv: ['/bin/bash', '-c', RESTORE, 'restore', databaseOf(addon), defaultCredential(addon).user],
       user: 'mysql',
     }),
     metrics: ({ addon }) => ({
@@ -129,12 +129,6 @@ function databaseOf({ config }: BackendInput['addon']): string {
   const { database } = config.values;
   if (database === undefined) throw new Error('a MariaDB add-on without a database name');
   return database;
-}
-
-function ownerOf({ config }: BackendInput['addon']): AddOnCredential {
-  const owner = config.credentials[DEFAULT_CREDENTIAL];
-  if (owner === undefined) throw new Error('a MariaDB add-on without a credential');
-  return owner;
 }
 
 function backendOf({ addon, plan }: BackendInput): BackendSpec {
@@ -207,7 +201,7 @@ performance-schema = OFF
 
 /** User, password and database, made or brought in line. Values are of a-z and 0-9. */
 function setupSql(addon: BackendInput['addon'], plan: AddOnPlan): string {
-  const { user, password } = ownerOf(addon);
+  const { user, password } = defaultCredential(addon);
   const database = databaseOf(addon);
   return `CREATE DATABASE IF NOT EXISTS \`${database}\`;
 CREATE USER IF NOT EXISTS '${user}'@'%';

@@ -1,4 +1,4 @@
-import { DEFAULT_CREDENTIAL, type AddOnCredential } from '../domain/addon';
+import { DEFAULT_CREDENTIAL, defaultCredential } from '../domain/addon';
 import {
   aPlan,
   MIB,
@@ -69,7 +69,7 @@ export const memcached: ContainerProvider = {
 };
 
 function backendOf({ addon, plan }: BackendInput): BackendSpec {
-  const { user, password } = ownerOf(addon);
+  const { user, password } = defaultCredential(addon);
   return {
     // Asking for SASL leaves the binary protocol alone: the text protocol could not ask for a password.
     command: [
@@ -137,9 +137,3 @@ print "sample#active-connections=", $is{curr_connections} - 1, "\\n", "sample#it
 my $asked = $is{get_hits} + $is{get_misses};
 printf "sample#hit-rate=%.5f\\n", $asked > 0 ? $is{get_hits} / $asked : 0;
 `;
-
-function ownerOf({ config }: BackendInput['addon']): AddOnCredential {
-  const owner = config.credentials[DEFAULT_CREDENTIAL];
-  if (owner === undefined) throw new Error('a memcached add-on without a credential');
-  return owner;
-}

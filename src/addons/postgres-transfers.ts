@@ -1,4 +1,4 @@
-import { DEFAULT_CREDENTIAL, type AddOn } from '../domain/addon';
+import { defaultCredential, type AddOn } from '../domain/addon';
 import { databaseOf } from './postgres';
 import { quoteIdentifier, quoteLiteral } from './postgres-commands';
 import type { BackendCommand } from './provider';
@@ -73,8 +73,7 @@ export function dumpFrom(endpoint: DatabaseEndpoint, options: DumpOptions): Tran
 
 /** Reads a dump into an empty database of the add-on's server, as the owner of what comes into it. */
 export function restoreInto(addon: AddOn, database: string, transferId: string): TransferCommand {
-  const owner = addon.config.credentials[DEFAULT_CREDENTIAL];
-  if (owner === undefined) throw new Error('a Postgres add-on without a default credential');
+  const owner = defaultCredential(addon);
   return withService(
     { host: '/tmp', database, ...owner },
     ['pg_restore', '--no-owner', '--no-acl', '--verbose', '--dbname=service=transfer'],

@@ -1,4 +1,4 @@
-import { DEFAULT_CREDENTIAL, type AddOnCredential } from '../domain/addon';
+import { DEFAULT_CREDENTIAL, defaultCredential, type AddOnCredential } from '../domain/addon';
 import {
   aPlan,
   MIB,
@@ -64,7 +64,7 @@ export const rabbitmq: ContainerProvider = {
   }),
   // As there: the virtual host has the user's name.
   configVars: ({ addon, credential, host, ports }) => ({
-    URL: `amqp://${credential.user}:${credential.password}@${host}:${ports[0] ?? PORT}/${ownerOf(addon).user}`,
+    URL: `amqp://${credential.user}:${credential.password}@${host}:${ports[0] ?? PORT}/${defaultCredential(addon).user}`,
   }),
   image: () => ({ kind: 'recipe', name: 'rabbitmq' }),
   backend: backendOf,
@@ -72,12 +72,6 @@ export const rabbitmq: ContainerProvider = {
     metrics: () => ({ argv: ['/bin/sh', '-c', METRICS], env: { HOME: VOLUME } }),
   },
 };
-
-function ownerOf({ config }: BackendInput['addon']): AddOnCredential {
-  const owner = config.credentials[DEFAULT_CREDENTIAL];
-  if (owner === undefined) throw new Error('a RabbitMQ add-on without a credential');
-  return owner;
-}
 
 function backendOf({ addon, plan }: BackendInput): BackendSpec {
   return {
@@ -104,7 +98,7 @@ function backendOf({ addon, plan }: BackendInput): BackendSpec {
     files: [
       { path: `${CONFIG_DIR}/rabbitmq.conf`, content: serverSettings(plan) },
       // Read at each start; its own commands take a second or two each.
-      { path: `${CONFIG_DIR}/definitions.json`, content: definitions(ownerOf(addon), plan) },
+      { path: `${CONFIG_DIR}/definitions.json`, content: definitions(defaultCredential(addon), plan) },
       { path: `${CONFIG_DIR}/enabled_plugins`, content: '[].\n' },
     ],
     stopTimeoutMs: 30_000,

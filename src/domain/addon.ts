@@ -57,6 +57,13 @@ export interface AddOnCredential {
 
 export const DEFAULT_CREDENTIAL = 'default';
 
+/** What its config vars say unless they are of another credential. Throws for a service that has none. */
+export function defaultCredential({ service, config }: Pick<AddOn, 'service' | 'config'>): AddOnCredential {
+  const credential = config.credentials[DEFAULT_CREDENTIAL];
+  if (credential === undefined) throw new Error(`an add-on of ${service} without a credential`);
+  return credential;
+}
+
 /** What the dyno manager keeps of an add-on's container. */
 export interface AddOnBackend {
   /** The first of its ports on the host; null before one was chosen, and for add-ons without a container. */
